@@ -1,0 +1,560 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Rules across the objects of a model. What one key may say was settled when it was read; here is what only several
+ * together show. The same policy on many interfaces is looked at on each; the diag keeps equal messages once.
+ */
+#include "model.h"
+
+#include "../bpf/qosd_abi.h"
+#include "glob.h"
+#include "names.h"
+#include "rules.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MERGED_PACKET   65536      /* bytes: as large as GRO makes a packet */
+#define BURST_ENOUGH_NS 200000000u /* below that much of its rate, drop-tail policing starves TCP on a short path */
+#define LEARN_NAMES_MAX 4096       /* names and globs that are compared with each other */
+#define NS_PER_S        1000000000ull
+
+struct checker {
+	struct diag *d;
+	const struct policy *p;
+	const struct model *m;
+	struct arena *a; /* until the check ends */
+};
+
+/* ---- classes ----------------------------------------------------------------------------------------------------- */
+
+static const struct model_class *rated_above(const struct model_class *c)
+{
+	for (c = c->parent; c && !c->rate_Bps; c = c->parent)
+		;
+	return c;
+}
+
+static void check_rate(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	const struct model_class *above = rated_above(c);
+	char rate[TEXT_MAX], limit[TEXT_MAX];
+
+	if (!above || c->rate_Bps <= above->rate_Bps)
+		return;
+	diag_error(k->d, c->rate_pos, "rate-above-parent",
+		   "rate %s of class \"%s\" is above the %s of \"%s\" around it", text_format_rate(rate, c->rate_Bps),
+		   c->name, text_format_rate(limit, above->rate_Bps), above->name);
+	diag_note(k->d, above->rate_pos, "the rate of \"%s\"", above->name);
+	diag_note(k->d, h->pos, "the policy is used here");
+}
+
+/* Of the nearest classes below c that have a rate. */
+static uint64_t sum_below(const struct model_class *c)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < c->n_children; i++) {
+		const struct model_class *child = c->children[i];
+		uint64_t Bps = child->rate_Bps ? child->rate_Bps : sum_below(child);
+
+		sum = sum > UINT64_MAX - Bps ? UINT64_MAX : sum + Bps;
+	}
+	return sum;
+}
+
+static void check_sum(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	char sum[TEXT_MAX], rate[TEXT_MAX];
+
+	if (!c->rate_Bps || sum_below(c) <= c->rate_Bps)
+		return;
+	diag_warning(k->d, c->rate_pos, "rates-above-parent",
+		     "the classes in \"%s\" have %s together, more than its own %s: they will take from each other",
+		     c->name, text_format_rate(sum, sum_below(c)), text_format_rate(rate, c->rate_Bps));
+	diag_note(k->d, h->pos, "the policy is used here");
+}
+
+/* act_police and the programs take tokens for a merged packet as a whole, but compare mtu with each of its segments:
+ * mtu is no way out. */
+static void check_burst(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	char burst[TEXT_MAX], rate[TEXT_MAX], enough[TEXT_MAX];
+	unsigned __int128 bytes = (unsigned __int128)c->rate_Bps * BURST_ENOUGH_NS / NS_PER_S;
+
+	(void)h; /* all checks of a class look the same */
+	if (!c->rate_Bps)
+		return;
+	text_format_size(burst, c->burst);
+	text_format_rate(rate, c->rate_Bps);
+	if (c->burst < MERGED_PACKET) {
+		diag_warning(k->d, c->burst_pos, "small-burst",
+			     "the burst of \"%s\" is %s: packets that arrive merged (GRO) have up to 64kb, and one "
+			     "larger than "
+			     "the burst always exceeds, whatever the mtu",
+			     c->name, burst);
+	} else if (c->burst < bytes) {
+		text_format_size(enough, (uint64_t)bytes);
+		diag_warning(k->d, c->burst_pos, "small-burst",
+			     "the burst of \"%s\" is %s, less than 200 ms of %s (%s): TCP will not reach the rate",
+			     c->name, burst, rate, enough);
+	}
+}
+
+/* act_police keeps the bucket as 32 bits of ticks of 64 ns at its rate. */
+static void check_burst_time(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	unsigned __int128 ns = c->rate_Bps ? (unsigned __int128)c->burst * NS_PER_S / c->rate_Bps : 0;
+
+	if (h->engine == ENGINE_BPF || ns / 64 <= UINT32_MAX)
+		return;
+	diag_error(k->d, c->burst_pos, "bad-burst",
+		   "the burst of \"%s\" is more than 274 s of its rate, which is what act_police can hold; use engine: "
+		   "bpf",
+		   c->name);
+}
+
+static void check_depth(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	unsigned depth = h->root->rate_Bps != 0;
+
+	for (const struct model_class *up = c; up != h->root; up = up->parent)
+		depth++;
+	if (depth != QOSD_DEPTH_MAX + 1)
+		return; /* told once, where it begins */
+	diag_error(k->d, c->pos, "too-deep", "class \"%s\" is nested more than %d deep, counting the rate of the whole",
+		   c->name, QOSD_DEPTH_MAX);
+	diag_note(k->d, h->pos, "the policy is used here");
+}
+
+static void check_reach(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	if (c == h->dflt || c->match.pos.line || c->n_children)
+		return;
+	diag_error(k->d, c->pos, "missing-match",
+		   "class \"%s\" has no match and is not the default: no packet can reach it", c->name);
+}
+
+static void check_continue(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	if (c->conform != CONFORM_CONTINUE)
+		return;
+	if (c == h->dflt)
+		diag_error(k->d, c->pos, "continue-default",
+			   "class \"%s\" is the default and has \"conform: continue\", but behind the default nothing "
+			   "follows",
+			   c->name);
+	if (h->engine == ENGINE_TC && rated_above(c)) {
+		diag_error(k->d, c->pos, "engine",
+			   "class \"%s\" continues under the rate of \"%s\", which a chain of tc actions cannot; use "
+			   "engine: bpf",
+			   c->name, rated_above(c)->name);
+		diag_note(k->d, h->engine_pos, "the engine is chosen here");
+	}
+}
+
+static void check_exceed(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	if (h->engine != ENGINE_TC || c->exceed != EXCEED_DSCP)
+		return;
+	diag_error(k->d, c->pos, "engine",
+		   "class \"%s\" changes the DSCP of what exceeds its rate, which engine tc cannot; use engine: bpf",
+		   c->name);
+	diag_note(k->d, h->engine_pos, "the engine is chosen here");
+}
+
+static void (*const class_checks[])(struct checker *k, const struct model_hook *h, const struct model_class *c) = {
+	check_rate, check_sum, check_burst, check_burst_time, check_depth, check_reach, check_continue, check_exceed,
+};
+
+static void check_class(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	for (size_t i = 0; i < sizeof(class_checks) / sizeof(*class_checks); i++)
+		class_checks[i](k, h, c);
+}
+
+/* ---- hooks ------------------------------------------------------------------------------------------------------- */
+
+static void check_continue_count(struct checker *k, const struct model_hook *h)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_classes; i++) {
+		if (h->classes[i]->conform != CONFORM_CONTINUE || ++n != QOSD_CONTINUE_MAX + 1)
+			continue;
+		diag_error(k->d, h->classes[i]->pos, "too-many-continues",
+			   "class \"%s\" is one too many with \"conform: continue\", a hook has room for %d",
+			   h->classes[i]->name, QOSD_CONTINUE_MAX);
+	}
+}
+
+static void check_hook(struct checker *k, const struct model_hook *h)
+{
+	if (!h)
+		return;
+	check_sum(k, h, h->root);
+	check_burst(k, h, h->root);
+	check_burst_time(k, h, h->root);
+	for (size_t i = 0; i < h->n_classes; i++)
+		check_class(k, h, h->classes[i]);
+	check_continue_count(k, h);
+}
+
+static void check_interfaces(struct checker *k)
+{
+	for (size_t i = 0; i < k->m->n_interfaces; i++) {
+		const struct model_interface *iface = &k->m->interfaces[i];
+
+		check_hook(k, iface->ingress);
+		check_hook(k, iface->egress);
+	}
+}
+
+/* ---- sets -------------------------------------------------------------------------------------------------------- */
+
+static bool set_learns_on(const struct model_set *s, const char *name)
+{
+	for (size_t i = 0; i < s->learn.n_on; i++)
+		if (!strcmp(s->learn.on[i], name) || glob_match(s->learn.on[i], name))
+			return true;
+	return false;
+}
+
+/* What interface names will fit the globs is known only when they appear; this finds what the file alone shows. */
+static void check_learn_on(struct checker *k, const struct model_set *set, const char *name)
+{
+	const struct model *m = k->m;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_sets; i++) {
+		if (!set_learns_on(m->sets[i], name) || ++n <= QOSD_LEARN_MAX)
+			continue;
+		if (m->sets[i] == set)
+			diag_error(
+				k->d, set->pos, "too-many-sets",
+				"set \"%s\" is one too many to learn on \"%s\": an interface teaches at most %d sets",
+				set->name, name, QOSD_LEARN_MAX);
+		return;
+	}
+}
+
+static void check_set_limits(struct checker *k)
+{
+	const struct model *m = k->m;
+	size_t names = 0;
+
+	if (m->n_sets > QOSD_SETS_MAX)
+		diag_error(k->d, m->sets[QOSD_SETS_MAX]->pos, "too-many-sets",
+			   "set \"%s\" is one too many, there can be %d", m->sets[QOSD_SETS_MAX]->name, QOSD_SETS_MAX);
+	for (size_t i = 0; i < m->n_sets; i++)
+		names += m->sets[i]->learn.n_on;
+	for (size_t i = 0; i < m->n_sets && names <= LEARN_NAMES_MAX; i++)
+		for (size_t j = 0; j < m->sets[i]->learn.n_on; j++)
+			check_learn_on(k, m->sets[i], m->sets[i]->learn.on[j]);
+}
+
+/* ---- what nothing uses, what does nothing ------------------------------------------------------------------------ */
+
+struct usage {
+	struct arena *a;
+	struct names services, templates, policies;
+};
+
+static void use_item(struct usage *u, const struct match_item *item)
+{
+	for (size_t i = 0; i < item->n; i++) {
+		const struct match_term *t = &item->terms[i];
+
+		if (t->key == MATCH_NOT)
+			use_item(u, t->item);
+		for (size_t j = 0; j < t->n; j++)
+			if (t->values[j].service)
+				names_add(u->a, &u->services, t->values[j].service->name, u);
+	}
+}
+
+static void use_list(struct usage *u, const struct match_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		use_item(u, &list->items[i]);
+}
+
+static void use_class(struct usage *u, const struct w_class *c)
+{
+	use_list(u, &c->match);
+	for (size_t i = 0; i < c->use.n; i++)
+		names_add(u->a, &u->templates, c->use.v[i].s, u);
+	for (size_t i = 0; i < c->n_classes; i++)
+		use_class(u, &c->classes[i]);
+}
+
+static void find_usage(struct checker *k, struct usage *u)
+{
+	const struct policy *p = k->p;
+
+	use_list(u, &p->settings.protect);
+	for (size_t i = 0; i < p->templates.n; i++)
+		use_class(u, &p->templates.v[i].keys);
+	for (size_t i = 0; i < p->policies.n; i++)
+		for (size_t j = 0; j < p->policies.v[i].n_classes; j++)
+			use_class(u, &p->policies.v[i].classes[j]);
+	for (size_t i = 0; i < p->interfaces.n; i++) {
+		names_add(u->a, &u->policies, p->interfaces.v[i].ingress.policy.s, u);
+		names_add(u->a, &u->policies, p->interfaces.v[i].egress.policy.s, u);
+	}
+	names_seal(u->a, &u->services);
+	names_seal(u->a, &u->templates);
+	names_seal(u->a, &u->policies);
+}
+
+static void warn_unused(struct checker *k, const struct names *used, const struct w_text *name, const char *what,
+			const char *by)
+{
+	if (name->s && !names_find(used, name->s))
+		diag_warning(k->d, name->pos, "unused", "%s \"%s\" is used by no %s", what, name->s, by);
+}
+
+static void check_unused(struct checker *k)
+{
+	struct usage u = {.a = k->a};
+	const struct policy *p = k->p;
+
+	find_usage(k, &u);
+	for (size_t i = 0; i < k->m->n_sets; i++)
+		if (!k->m->sets[i]->used)
+			diag_warning(k->d, k->m->sets[i]->pos, "unused", "set \"%s\" is used by no match%s",
+				     k->m->sets[i]->name,
+				     k->m->sets[i]->learns ? ", so what it learns has no effect" : "");
+	for (size_t i = 0; i < p->services.n; i++)
+		warn_unused(k, &u.services, &p->services.v[i].name, "service", "match");
+	for (size_t i = 0; i < p->templates.n; i++)
+		warn_unused(k, &u.templates, &p->templates.v[i].name, "template", "class");
+	for (size_t i = 0; i < p->policies.n; i++)
+		warn_unused(k, &u.policies, &p->policies.v[i].name, "policy", "interface");
+}
+
+static void check_effect(struct checker *k)
+{
+	for (size_t i = 0; i < k->m->n_interfaces; i++) {
+		const struct model_interface *iface = &k->m->interfaces[i];
+
+		if (!iface->ingress && !iface->egress)
+			diag_warning(k->d, iface->pos, "no-effect",
+				     "interface \"%s\" has neither ingress nor egress: nothing is shaped there",
+				     iface->name);
+	}
+	for (size_t i = 0; i < k->m->n_sets; i++) {
+		const struct model_set *s = k->m->sets[i];
+		size_t j = 0;
+
+		while (j < s->n_elements && !s->elements[j].up_Bps && !s->elements[j].down_Bps)
+			j++;
+		if (j < s->n_elements)
+			diag_warning(k->d, s->elements[j].pos, "no-effect",
+				     "rates of single addresses of set \"%s\" have no effect: \"per\" is not in this "
+				     "version",
+				     s->name);
+	}
+}
+
+/* ---- matches ----------------------------------------------------------------------------------------------------- */
+
+/* A match item that does nothing, in one direction of a policy. */
+struct idle {
+	struct pos pos;
+	const struct model_class *cls;
+	const struct rule *by; /* what takes all of it; NULL: no packet satisfies it */
+};
+
+struct idles {
+	VEC(struct idle);
+};
+
+static bool same_pos(struct pos a, struct pos b)
+{
+	return a.file == b.file && a.line == b.line && a.col == b.col;
+}
+
+static const char *class_name(const struct model_class *c)
+{
+	return c ? c->name : "";
+}
+
+static bool is_below(const struct model_class *c, const struct model_class *above)
+{
+	for (; c; c = c->parent)
+		if (c == above)
+			return true;
+	return false;
+}
+
+/* Children come before their parent on purpose, and a class that continues leaves what conforms to those behind. */
+static bool may_swallow(const struct rule *early, const struct rule *late)
+{
+	if (!early->cls || !late->cls)
+		return true;
+	return early->cls->conform != CONFORM_CONTINUE && (early->cls == late->cls || !is_below(early->cls, late->cls));
+}
+
+static const struct rule *swallower(const struct rules *r, size_t late, size_t n_early)
+{
+	for (size_t i = 0; i < n_early; i++)
+		if (may_swallow(&r->v[i], &r->v[late]) && rule_implies(&r->v[late], &r->v[i]))
+			return &r->v[i];
+	return NULL;
+}
+
+static void find_idles(struct checker *k, const struct rules *r, struct idles *out)
+{
+	for (size_t i = 0; i < r->n_never; i++)
+		*vec_add(k->a, out) = (struct idle){r->never[i].pos, r->never[i].cls, NULL};
+	/* an item is a run of rules of one class and place */
+	for (size_t first = 0, end; first < r->n; first = end) {
+		const struct rule *by = NULL, *one;
+		bool all = true;
+
+		for (end = first;
+		     end < r->n && r->v[end].cls == r->v[first].cls && same_pos(r->v[end].pos, r->v[first].pos);
+		     end++) {
+			one = all ? swallower(r, end, first) : NULL;
+			all = one != NULL;
+			by = by ? by : one;
+		}
+		if (all)
+			*vec_add(k->a, out) = (struct idle){r->v[first].pos, r->v[first].cls, by};
+	}
+}
+
+static bool is_idle_too(const struct idle *x, const struct idles *others)
+{
+	for (size_t i = 0; i < others->n; i++)
+		if (same_pos(x->pos, others->v[i].pos) && !x->by == !others->v[i].by &&
+		    !strcmp(class_name(x->cls), class_name(others->v[i].cls)))
+			return true;
+	return false;
+}
+
+static void tell_idle(struct checker *k, const struct idle *x)
+{
+	if (!x->by) {
+		diag_warning(k->d, x->pos, "never-matches", "no packet can satisfy this match%s%s%s",
+			     x->cls ? " of class \"" : "", class_name(x->cls),
+			     x->cls ? "\" and what is around it" : "");
+		return;
+	}
+	if (!x->cls)
+		diag_warning(k->d, x->pos, "swallowed", "this match adds nothing: an earlier one protects all of it");
+	else if (!x->by->cls)
+		diag_warning(k->d, x->pos, "swallowed",
+			     "nothing is left for this match of class \"%s\": all of it is protected", x->cls->name);
+	else if (!strcmp(x->by->cls->name, x->cls->name))
+		diag_warning(k->d, x->pos, "swallowed",
+			     "this match adds nothing to class \"%s\": an earlier one takes all of it", x->cls->name);
+	else
+		diag_warning(k->d, x->pos, "swallowed",
+			     "nothing is left for this match of class \"%s\": an earlier one of class \"%s\" takes all "
+			     "of it",
+			     x->cls->name, x->by->cls->name);
+	diag_note(k->d, x->by->pos, "the earlier match");
+}
+
+static const bool is_question[FIELDS] = {
+	[FIELD_SRC_SET] = true, [FIELD_DST_SET] = true, [FIELD_MARK] = true, [FIELD_IN_DEV] = true};
+
+static bool same_question(const struct literal *a, const struct literal *b)
+{
+	if (a->field != b->field || a->set != b->set || a->value != b->value || a->mask != b->mask)
+		return false;
+	return a->ifname == b->ifname || !strcmp(a->ifname, b->ifname);
+}
+
+/* Memberships of sets, marks and interfaces are asked one by one for every packet. */
+static void check_questions(struct checker *k, const struct rules *r)
+{
+	const struct literal *asked[QOSD_ATOMS_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++) {
+		for (size_t j = 0; j < r->v[i].n; j++) {
+			const struct literal *l = &r->v[i].literals[j];
+			size_t q = 0;
+
+			if (!is_question[l->field])
+				continue;
+			while (q < n && !same_question(asked[q], l))
+				q++;
+			if (q < n)
+				continue;
+			if (n == QOSD_ATOMS_MAX) {
+				diag_error(
+					k->d, r->v[i].pos, "too-many-tests",
+					"this is one set, mark or interface too many, a hook can tell %d of them apart",
+					QOSD_ATOMS_MAX);
+				return;
+			}
+			asked[n++] = l;
+		}
+	}
+}
+
+static int by_policy(const void *left, const void *right)
+{
+	const struct model_hook *a = *(const struct model_hook *const *)left,
+				*b = *(const struct model_hook *const *)right;
+	int cmp = strcmp(a->policy, b->policy);
+
+	return cmp ? cmp : a->up - b->up;
+}
+
+static void look_at_rules(struct checker *k, const struct model_hook *h, struct idles *idles)
+{
+	const struct rules *r = rules_build(k->a, k->d, k->m, h);
+
+	check_questions(k, r);
+	find_idles(k, r, idles);
+}
+
+/* What a policy matches depends on nothing but the direction, so it is looked at once for each. A match is idle if it
+ * is in all directions that are used. */
+static void check_matches(struct checker *k)
+{
+	const struct model *m = k->m;
+	const struct model_hook **hooks = arena_array(k->a, 2 * m->n_interfaces, sizeof(struct model_hook *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_interfaces; i++) {
+		if (m->interfaces[i].ingress)
+			hooks[n++] = m->interfaces[i].ingress;
+		if (m->interfaces[i].egress)
+			hooks[n++] = m->interfaces[i].egress;
+	}
+	qsort(hooks, n, sizeof(*hooks), by_policy);
+	for (size_t first = 0, end; first < n; first = end) {
+		struct idles one = {0}, other = {0};
+		bool both;
+
+		for (end = first + 1; end < n && !strcmp(hooks[end]->policy, hooks[first]->policy); end++)
+			;
+		both = hooks[end - 1]->up != hooks[first]->up; /* sorted by that, too */
+		look_at_rules(k, hooks[first], &one);
+		if (both)
+			look_at_rules(k, hooks[end - 1], &other);
+		for (size_t i = 0; i < one.n; i++)
+			if (!both || is_idle_too(&one.v[i], &other))
+				tell_idle(k, &one.v[i]);
+	}
+}
+
+void model_check(struct diag *d, const struct policy *p, const struct model *m)
+{
+	struct checker k = {.d = d, .p = p, .m = m, .a = arena_new()};
+	bool whole = diag_errors(d) == 0; /* otherwise what seems unused may be used by what could not be read */
+
+	check_interfaces(&k);
+	check_set_limits(&k);
+	if (whole) {
+		check_unused(&k);
+		check_effect(&k);
+		check_matches(&k);
+	}
+	arena_free(k.a);
+}

@@ -1,0 +1,650 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "model.h"
+
+#include "csv.h"
+#include "expand.h"
+#include "glob.h"
+#include "names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HOOK_CLASSES_MAX     (1u << 18) /* of all hooks together */
+#define LEARN_TIMEOUT_NS     (10 * 60 * NS_PER_S)
+#define LEARN_MAX            1024
+#define LEARNED_SAVE_NS      (30 * NS_PER_S)
+#define BURST_DEFAULT_NS     (NS_PER_S / 4)     /* a policer with less starves TCP on a short path */
+#define BURST_DEFAULT_BYTES  (64 * 1024 + 1500) /* the largest merged packet, and one more */
+#define BURST_DEFAULT_MAX_NS (250 * NS_PER_S)   /* act_police holds 2^32 ticks of 64 ns, 274 s */
+
+#define NS_PER_S 1000000000ull
+
+/* What makes it matter which way traffic flows. */
+struct need {
+	struct pos pos; /* line 0: nothing does */
+	const char *what;
+};
+
+struct policy_in_use {
+	struct expanded_policy *expanded;
+	struct need side;
+};
+
+struct builder {
+	struct arena *a;
+	struct diag *d;
+	const struct policy *p;
+	const char *dir;
+	struct model *m;
+	struct names sets, services, policies; /* -> model_set, model_service, policy_in_use */
+	struct need protect_side;
+	size_t n_classes; /* of all hooks so far */
+	bool rate_broken; /* one was written and could not be read: who needs it is not to blame */
+};
+
+/* ---- settings ---------------------------------------------------------------------------------------------------- */
+
+static void build_settings(struct builder *b)
+{
+	const struct policy *p = b->p;
+
+	b->m->on_stop = p->settings.on_stop.set ? (enum on_stop)p->settings.on_stop.v : ON_STOP_KEEP;
+	b->m->takeover = p->settings.takeover.set ? (enum takeover)p->settings.takeover.v : TAKEOVER_REFUSE;
+	b->m->learned_save_ns = p->settings.learned_save.set ? p->settings.learned_save.v : LEARNED_SAVE_NS;
+	b->m->protect = p->settings.protect;
+}
+
+/* ---- services ---------------------------------------------------------------------------------------------------- */
+
+static void build_services(struct builder *b)
+{
+	struct model *m = b->m;
+
+	b->services.kind = "service";
+	m->services = arena_array(b->a, b->p->services.n, sizeof(*m->services));
+	for (size_t i = 0; i < b->p->services.n; i++) {
+		const struct w_service *w = &b->p->services.v[i];
+		struct model_service *s;
+
+		if (!w->name.s)
+			continue;
+		s = m->services[m->n_services++] = arena_new_of(b->a, struct model_service);
+		s->name = w->name.s;
+		s->pos = w->name.pos;
+		s->entries = w->v;
+		s->n = w->n;
+		names_add(b->a, &b->services, s->name, s);
+	}
+	names_seal(b->a, &b->services);
+}
+
+/* ---- sets -------------------------------------------------------------------------------------------------------- */
+
+static const char *beside(struct builder *b, const char *path)
+{
+	if (path[0] == '/' || !strcmp(b->dir, "."))
+		return path;
+	return arena_printf(b->a, "%s%s%s", b->dir, strcmp(b->dir, "/") ? "/" : "", path);
+}
+
+static int by_prefix(const void *left, const void *right)
+{
+	const struct model_element *a = left, *b = right;
+	const uint32_t pa[] = {a->pos.file, a->pos.line, a->pos.col}, pb[] = {b->pos.file, b->pos.line, b->pos.col};
+	int cmp = prefix_cmp(&a->prefix, &b->prefix);
+
+	for (size_t i = 0; !cmp && i < sizeof(pa) / sizeof(*pa); i++)
+		cmp = (pa[i] > pb[i]) - (pa[i] < pb[i]);
+	return cmp;
+}
+
+static void refuse_duplicates(struct builder *b, const struct model_set *s)
+{
+	const struct model_element *first = s->elements;
+	char text[TEXT_MAX];
+
+	for (size_t i = 1; i < s->n_elements; i++) {
+		const struct model_element *e = &s->elements[i];
+
+		if (prefix_cmp(&first->prefix, &e->prefix)) {
+			first = e;
+			continue;
+		}
+		diag_error(b->d, e->pos, "duplicate-element", "set \"%s\" has %s already", s->name,
+			   text_format_prefix(text, &e->prefix));
+		diag_note(b->d, first->pos, "it is written here first");
+	}
+}
+
+static void build_elements(struct builder *b, const struct w_set *w, struct model_set *s)
+{
+	struct csv rows = {0};
+	size_t n = 0;
+
+	if (w->file.s) {
+		s->file = beside(b, w->file.s);
+		(void)csv_load(b->a, b->d, w->file.pos, s->file, &rows); /* told to the diag */
+	}
+	s->elements = arena_array(b->a, w->elements.n + rows.n, sizeof(*s->elements));
+	for (size_t i = 0; i < w->elements.n; i++) {
+		const struct w_element *e = &w->elements.v[i];
+
+		s->elements[n++] = (struct model_element){.prefix = e->prefix,
+							  .pos = e->pos,
+							  .up_Bps = e->up.set ? e->up.v.Bps : 0,
+							  .down_Bps = e->down.set ? e->down.v.Bps : 0};
+	}
+	for (size_t i = 0; i < rows.n; i++) {
+		const struct csv_row *r = &rows.v[i];
+
+		s->elements[n++] = (struct model_element){r->prefix, r->pos, r->up_Bps, r->down_Bps};
+	}
+	s->n_elements = n;
+	qsort(s->elements, n, sizeof(*s->elements), by_prefix);
+	refuse_duplicates(b, s);
+}
+
+static void build_learn(struct builder *b, const struct w_set *w, struct model_set *s)
+{
+	s->learn.from = w->learn.from.set ? (unsigned)w->learn.from.v : LEARN_IP | LEARN_ARP | LEARN_ND;
+	s->learn.timeout_ns = w->learn.timeout.set ? w->learn.timeout.v : LEARN_TIMEOUT_NS;
+	s->learn.max = w->learn.max.set ? (uint32_t)w->learn.max.v : LEARN_MAX;
+	s->learn.when_full = w->learn.when_full.set ? (enum when_full)w->learn.when_full.v : FULL_REFUSE;
+	if (!w->learn.pos.line)
+		return;
+	s->learns = true;
+	s->learn.on = arena_array(b->a, w->learn.on.n, sizeof(*s->learn.on));
+	for (size_t i = 0; i < w->learn.on.n; i++)
+		if (w->learn.on.v[i].s)
+			s->learn.on[s->learn.n_on++] = w->learn.on.v[i].s;
+	s->learn.n_within = w->learn.within.n;
+	s->learn.within = arena_array(b->a, w->learn.within.n, sizeof(*s->learn.within));
+	for (size_t i = 0; i < w->learn.within.n; i++)
+		s->learn.within[i] = w->learn.within.v[i].prefix;
+}
+
+static void build_sets(struct builder *b)
+{
+	struct model *m = b->m;
+
+	b->sets.kind = "set";
+	m->sets = arena_array(b->a, b->p->sets.n, sizeof(*m->sets));
+	for (size_t i = 0; i < b->p->sets.n; i++) {
+		const struct w_set *w = &b->p->sets.v[i];
+		struct model_set *s;
+
+		if (!w->name.s)
+			continue;
+		s = m->sets[m->n_sets++] = arena_new_of(b->a, struct model_set);
+		s->name = w->name.s;
+		s->pos = w->name.pos;
+		build_elements(b, w, s);
+		build_learn(b, w, s);
+		names_add(b->a, &b->sets, s->name, s);
+	}
+	names_seal(b->a, &b->sets);
+}
+
+/* ---- names in matches -------------------------------------------------------------------------------------------- */
+
+static void resolve_item(struct builder *b, struct match_item *item);
+
+static void resolve_term(struct builder *b, struct match_term *t)
+{
+	bool is_service = t->key == MATCH_SERVICE || t->key == MATCH_SERVER || t->key == MATCH_CLIENT;
+
+	if (t->key == MATCH_NOT && t->item)
+		resolve_item(b, t->item);
+	for (size_t i = 0; i < t->n; i++) {
+		struct match_value *v = &t->values[i];
+		struct model_set *set;
+
+		if (is_service && v->name) {
+			v->service = names_resolve(&b->services, b->d, v->pos, v->name);
+		} else if (v->is_set && v->name) {
+			v->set = set = names_resolve(&b->sets, b->d, v->pos, v->name);
+			if (set)
+				set->used = true;
+		}
+	}
+}
+
+static void resolve_item(struct builder *b, struct match_item *item)
+{
+	for (size_t i = 0; i < item->n; i++)
+		resolve_term(b, &item->terms[i]);
+}
+
+static void resolve_list(struct builder *b, struct match_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		resolve_item(b, &list->items[i]);
+}
+
+static void resolve_class(struct builder *b, struct w_class *c)
+{
+	resolve_list(b, &c->match);
+	for (size_t i = 0; i < c->n_classes; i++)
+		resolve_class(b, &c->classes[i]);
+}
+
+/* Where they are written, so that what many classes share is told once. */
+static void resolve_matches(struct builder *b)
+{
+	const struct policy *p = b->p;
+
+	resolve_list(b, &b->m->protect);
+	for (size_t i = 0; i < p->templates.n; i++)
+		resolve_class(b, &p->templates.v[i].keys);
+	for (size_t i = 0; i < p->policies.n; i++)
+		for (size_t j = 0; j < p->policies.v[i].n_classes; j++)
+			resolve_class(b, &p->policies.v[i].classes[j]);
+}
+
+/* ---- who needs to know which way is up --------------------------------------------------------------------------- */
+
+static bool key_is_sided(enum match_key key)
+{
+	return key == MATCH_LOCAL || key == MATCH_REMOTE || key == MATCH_LOCAL_PORT || key == MATCH_REMOTE_PORT ||
+	       key == MATCH_SERVER || key == MATCH_CLIENT;
+}
+
+static struct need item_need(const struct match_item *item)
+{
+	struct need need = {0};
+
+	for (size_t i = 0; i < item->n && !need.pos.line; i++) {
+		const struct match_term *t = &item->terms[i];
+
+		if (key_is_sided(t->key))
+			need = (struct need){t->pos, match_key_name(t->key)};
+		else if (t->key == MATCH_NOT && t->item)
+			need = item_need(t->item);
+	}
+	return need;
+}
+
+static struct need list_need(const struct match_list *list)
+{
+	struct need need = {0};
+
+	for (size_t i = 0; i < list->n && !need.pos.line; i++)
+		need = item_need(&list->items[i]);
+	return need;
+}
+
+static bool same_rate(const struct rate *a, const struct rate *b)
+{
+	return a->Bps == b->Bps && a->percent == b->percent;
+}
+
+static struct need rate_need(const struct w_rate *r)
+{
+	if (r->up.set == r->down.set && same_rate(&r->up.v, &r->down.v))
+		return (struct need){0};
+	return (struct need){r->up.set ? r->up.pos : r->down.pos, "rate"};
+}
+
+static struct need classes_need(const struct expanded *classes, size_t n)
+{
+	struct need need = {0};
+
+	for (size_t i = 0; i < n && !need.pos.line; i++) {
+		need = rate_need(&classes[i].keys.rate);
+		if (!need.pos.line)
+			need = list_need(&classes[i].keys.match);
+		if (!need.pos.line)
+			need = classes_need(classes[i].children, classes[i].n_children);
+	}
+	return need;
+}
+
+/* ---- policies ---------------------------------------------------------------------------------------------------- */
+
+/* What belongs to a rate, in a class that has none in either direction. */
+static void warn_without_rate(struct builder *b, const struct expanded *classes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct w_class *c = &classes[i].keys;
+		const struct {
+			const char *key;
+			bool set;
+			struct pos pos;
+		} keys[] = {
+			{"burst", c->burst.set, c->burst.pos},
+			{"mtu", c->mtu.set, c->mtu.pos},
+			{"exceed", c->exceed.set, c->exceed.pos},
+		};
+
+		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys) && !c->rate.up.pos.line && !c->rate.down.pos.line;
+		     j++)
+			if (keys[j].set)
+				diag_warning(b->d, keys[j].pos, "no-effect",
+					     "\"%s\" has no effect: class \"%s\" has no rate", keys[j].key,
+					     c->name.s ? c->name.s : "");
+		warn_without_rate(b, classes[i].children, classes[i].n_children);
+	}
+}
+
+static void build_policies(struct builder *b)
+{
+	struct expander *e = expand_new(b->a, b->d, b->p);
+
+	b->policies.kind = "policy";
+	for (size_t i = 0; i < b->p->policies.n; i++) {
+		const struct w_policy *w = &b->p->policies.v[i];
+		struct policy_in_use *use = arena_new_of(b->a, struct policy_in_use);
+
+		use->expanded = expand_policy(e, w);
+		warn_without_rate(b, use->expanded->classes, use->expanded->n_classes);
+		use->side = classes_need(use->expanded->classes, use->expanded->n_classes);
+		if (w->dflt.s && strcmp(w->dflt.s, "pass") != 0)
+			(void)names_resolve(&use->expanded->names, b->d, w->dflt.pos,
+					    w->dflt.s); /* found again per hook */
+		names_add(b->a, &b->policies, w->name.s, use);
+	}
+	names_seal(b->a, &b->policies);
+}
+
+/* ---- hooks ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t bytes_in(uint64_t Bps, uint64_t ns)
+{
+	unsigned __int128 bytes = (unsigned __int128)Bps * ns / NS_PER_S;
+
+	return bytes > UINT64_MAX ? UINT64_MAX : bytes ? (uint64_t)bytes : 1;
+}
+
+static uint64_t default_burst(uint64_t Bps)
+{
+	uint64_t burst = bytes_in(Bps, BURST_DEFAULT_NS), most = bytes_in(Bps, BURST_DEFAULT_MAX_NS);
+
+	if (burst < BURST_DEFAULT_BYTES)
+		burst = BURST_DEFAULT_BYTES;
+	return burst < most ? burst : most;
+}
+
+static uint64_t burst_bytes(const struct w_span *burst, uint64_t Bps)
+{
+	if (!Bps)
+		return 0;
+	if (!burst->set)
+		return default_burst(Bps);
+	return burst->is_time ? bytes_in(Bps, burst->v) : burst->v;
+}
+
+static uint64_t nearest_rate(const struct model_class *c)
+{
+	while (c && !c->rate_Bps)
+		c = c->parent;
+	return c ? c->rate_Bps : 0;
+}
+
+/* Bytes a second in the hook's direction; 0: none. */
+static uint64_t class_rate(struct builder *b, const struct model_hook *h, const struct w_rate *written,
+			   const struct model_class *parent, struct pos *pos)
+{
+	const struct w_one_rate *r = h->up ? &written->up : &written->down;
+	uint64_t whole, Bps;
+
+	if (!r->set) {
+		b->rate_broken |= r->pos.line != 0;
+		return 0;
+	}
+	*pos = r->pos;
+	if (!r->v.percent)
+		return r->v.Bps;
+	whole = nearest_rate(parent);
+	if (!whole && b->rate_broken)
+		return 0;
+	if (!whole) {
+		diag_error(b->d, r->pos, "no-parent-rate",
+			   "a share of what? neither policy \"%s\", nor the interface, nor a class above has a rate",
+			   h->policy);
+		diag_note(b->d, h->pos, "the policy is used here");
+		return 0;
+	}
+	Bps = (uint64_t)((unsigned __int128)whole * r->v.percent / 1000000u);
+	if (!Bps)
+		diag_error(b->d, r->pos, "bad-rate", "this share of the parent's rate is less than a byte a second");
+	return Bps;
+}
+
+static struct model_class *build_class(struct builder *b, struct model_hook *h, struct model_class *parent,
+				       const struct expanded *e)
+{
+	const struct w_class *w = &e->keys;
+	struct model_class *c = arena_new_of(b->a, struct model_class);
+
+	h->classes[h->n_classes++] = c;
+	c->name = w->name.s ? w->name.s : "";
+	c->pos = w->pos;
+	c->rate_pos = w->pos;
+	c->burst_pos = w->burst.set ? w->burst.pos : w->pos;
+	c->parent = parent;
+	c->rate_Bps = class_rate(b, h, &w->rate, parent, &c->rate_pos);
+	c->burst = burst_bytes(&w->burst, c->rate_Bps);
+	if (c->rate_Bps) { /* without a rate nothing exceeds */
+		c->mtu = w->mtu.set ? (uint32_t)w->mtu.v : 0;
+		c->exceed = w->exceed.set ? w->exceed.what : EXCEED_DROP;
+		c->exceed_dscp = w->exceed.set && w->exceed.what == EXCEED_DSCP ? w->exceed.dscp : 0;
+	}
+	c->conform = w->conform.set ? (enum conform)w->conform.v : CONFORM_PASS;
+	c->remark = w->remark;
+	c->match = w->match;
+	c->children = arena_array(b->a, e->n_children, sizeof(*c->children));
+	for (size_t i = 0; i < e->n_children; i++)
+		c->children[c->n_children++] = build_class(b, h, c, &e->children[i]);
+	return c;
+}
+
+static struct model_class *build_root(struct builder *b, struct model_hook *h, const struct w_hook *w,
+				      const struct w_policy *p)
+{
+	struct model_class *root = arena_new_of(b->a, struct model_class);
+	const struct w_rate of_interface = {.up = w->rate, .down = w->rate};
+
+	root->name = "root";
+	root->pos = root->rate_pos = p->name.pos;
+	root->rate_Bps = class_rate(b, h, w->rate.set ? &of_interface : &p->rate, NULL, &root->rate_pos);
+	root->burst_pos = p->burst.set ? p->burst.pos : p->name.pos;
+	root->burst = burst_bytes(&p->burst, root->rate_Bps);
+	return root;
+}
+
+static struct model_class *find_class(const struct model_hook *h, const char *name)
+{
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (!strcmp(h->classes[i]->name, name))
+			return h->classes[i];
+	return NULL;
+}
+
+static void require_side(struct builder *b, const struct model_interface *iface, const struct policy_in_use *use,
+			 const struct w_hook *w)
+{
+	const struct w_policy *p = use->expanded->written;
+	struct need need = use->side;
+
+	if (iface->side != SIDE_NONE)
+		return;
+	if (!need.pos.line && !w->rate.set)
+		need = rate_need(&p->rate);
+	if (!need.pos.line)
+		need = b->protect_side;
+	if (!need.pos.line)
+		return;
+	diag_error(b->d, iface->pos, "missing-side",
+		   "interface \"%s\" needs a side: wan or lan, as up and down differ here", iface->name);
+	diag_note(b->d, need.pos, "because of this \"%s\"", need.what);
+}
+
+/* On the wan side upload leaves and download arrives; on the lan side the reverse. */
+static bool is_up(enum side side, enum direction dir)
+{
+	return side == SIDE_LAN ? dir == DIR_INGRESS : dir == DIR_EGRESS;
+}
+
+static struct model_hook *build_hook(struct builder *b, const struct model_interface *iface, const struct w_hook *w,
+				     enum direction dir)
+{
+	const struct policy_in_use *use;
+	const struct expanded_policy *e;
+	struct model_hook *h;
+
+	if (!w->pos.line || !w->policy.s)
+		return NULL;
+	use = names_resolve(&b->policies, b->d, w->policy.pos, w->policy.s);
+	if (!use)
+		return NULL;
+	e = use->expanded;
+	if (b->n_classes + e->n_all > HOOK_CLASSES_MAX) {
+		diag_error(b->d, w->pos, "too-many-classes", "the interfaces together have more than %u classes",
+			   HOOK_CLASSES_MAX);
+		return NULL;
+	}
+	b->n_classes += e->n_all;
+	require_side(b, iface, use, w);
+
+	h = arena_new_of(b->a, struct model_hook);
+	h->pos = w->pos;
+	h->dir = dir;
+	h->side = iface->side;
+	h->up = is_up(iface->side, dir);
+	h->policy = w->policy.s;
+	h->type = e->written->type.set ? (enum policy_type)e->written->type.v : POLICY_POLICE;
+	h->engine = e->written->engine.set ? (enum engine)e->written->engine.v : ENGINE_AUTO;
+	h->engine_pos = e->written->engine.set ? e->written->engine.pos : e->written->name.pos;
+	h->root = build_root(b, h, w, e->written);
+	h->classes = arena_array(b->a, e->n_all, sizeof(*h->classes));
+	h->root->children = arena_array(b->a, e->n_classes, sizeof(*h->root->children));
+	for (size_t i = 0; i < e->n_classes; i++)
+		h->root->children[h->root->n_children++] = build_class(b, h, h->root, &e->classes[i]);
+	h->dflt = e->written->dflt.s ? find_class(h, e->written->dflt.s) : NULL;
+	return h;
+}
+
+/* ---- interfaces -------------------------------------------------------------------------------------------------- */
+
+/* The table of tc-cake(8): bytes on top of the IP packet. */
+static const struct {
+	const char *name;
+	struct model_link link;
+} presets[] = {
+	{"raw", {LINK_ETHERNET, 0, false, 0}},       {"conservative", {LINK_ATM, 48, true, 0}},
+	{"ethernet", {LINK_ETHERNET, 38, true, 84}}, {"docsis", {LINK_ETHERNET, 18, true, 64}},
+	{"pppoe-ptm", {LINK_PTM, 30, true, 0}},      {"bridged-ptm", {LINK_PTM, 22, true, 0}},
+	{"pppoa-vcmux", {LINK_ATM, 10, true, 0}},    {"pppoa-llc", {LINK_ATM, 14, true, 0}},
+	{"pppoe-vcmux", {LINK_ATM, 32, true, 0}},    {"pppoe-llcsnap", {LINK_ATM, 40, true, 0}},
+	{"bridged-vcmux", {LINK_ATM, 24, true, 0}},  {"bridged-llcsnap", {LINK_ATM, 32, true, 0}},
+	{"ipoa-vcmux", {LINK_ATM, 8, true, 0}},      {"ipoa-llcsnap", {LINK_ATM, 16, true, 0}},
+};
+
+#define N_PRESETS (sizeof(presets) / sizeof(*presets))
+
+const char *model_link_preset(const struct model_link *l)
+{
+	for (size_t i = 0; i < N_PRESETS; i++) {
+		const struct model_link *p = &presets[i].link;
+
+		if (p->linklayer == l->linklayer && p->overhead == l->overhead && p->l3_based == l->l3_based &&
+		    p->mpu == l->mpu)
+			return presets[i].name;
+	}
+	return NULL;
+}
+
+static struct model_link build_preset(struct builder *b, const struct w_text *name)
+{
+	struct names known = {.kind = "link preset"};
+	const struct model_link *link;
+
+	for (size_t i = 0; i < N_PRESETS; i++)
+		names_add(b->a, &known, presets[i].name, (void *)(uintptr_t)&presets[i].link);
+	names_seal(b->a, &known);
+	link = names_resolve(&known, b->d, name->pos, name->s);
+	return link ? *link : presets[0].link;
+}
+
+static struct model_link build_link(struct builder *b, const struct w_link *w)
+{
+	struct model_link link = {.linklayer = LINK_ETHERNET};
+
+	if (w->preset.s)
+		return build_preset(b, &w->preset);
+	link.linklayer = w->linklayer.set ? (enum linklayer)w->linklayer.v : LINK_ETHERNET;
+	link.overhead = w->overhead_set ? w->overhead : 0;
+	link.mpu = w->mpu.set ? (uint32_t)w->mpu.v : 0;
+	return link;
+}
+
+static void build_interfaces(struct builder *b)
+{
+	struct model *m = b->m;
+
+	m->interfaces = arena_array(b->a, b->p->interfaces.n, sizeof(*m->interfaces));
+	for (size_t i = 0; i < b->p->interfaces.n; i++) {
+		const struct w_interface *w = &b->p->interfaces.v[i];
+		struct model_interface *iface;
+
+		if (!w->name.s)
+			continue;
+		iface = &m->interfaces[m->n_interfaces++];
+		iface->name = w->name.s;
+		iface->glob = glob_is(w->name.s);
+		iface->pos = w->name.pos;
+		iface->side = w->side.set ? (enum side)w->side.v : SIDE_NONE;
+		iface->link = build_link(b, &w->link);
+		iface->ingress = build_hook(b, iface, &w->ingress, DIR_INGRESS);
+		iface->egress = build_hook(b, iface, &w->egress, DIR_EGRESS);
+	}
+}
+
+const struct model_interface *model_interface_for(const struct model *m, const char *ifname)
+{
+	for (size_t i = 0; i < m->n_interfaces; i++)
+		if (!m->interfaces[i].glob && !strcmp(m->interfaces[i].name, ifname))
+			return &m->interfaces[i];
+	for (size_t i = 0; i < m->n_interfaces; i++)
+		if (m->interfaces[i].glob && glob_match(m->interfaces[i].name, ifname))
+			return &m->interfaces[i];
+	return NULL;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+struct model *model_build(struct arena *a, struct diag *d, const struct policy *p, const char *dir)
+{
+	struct builder b = {.a = a, .d = d, .p = p, .dir = dir, .m = arena_new_of(a, struct model)};
+
+	b.m->arena = a;
+	build_settings(&b);
+	build_services(&b);
+	build_sets(&b);
+	resolve_matches(&b);
+	b.protect_side = list_need(&b.m->protect);
+	build_policies(&b);
+	build_interfaces(&b);
+	return b.m;
+}
+
+static const char *dir_of(struct arena *a, const char *file)
+{
+	const char *slash = strrchr(file, '/');
+
+	if (!slash)
+		return ".";
+	return slash == file ? "/" : arena_strndup(a, file, (size_t)(slash - file));
+}
+
+struct model *model_load(struct arena *a, struct diag *d, const char *file)
+{
+	struct policy *p = policy_load(a, d, file);
+	struct model *m;
+
+	if (p->cut) /* told; names would be missed that are in the rest of the file */
+		return NULL;
+	m = model_build(a, d, p, dir_of(a, file));
+	model_check(d, p, m);
+	return diag_errors(d) ? NULL : m;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * model: what a policy means. Names are resolved, templates merged, percentages computed, every default filled; nothing
+ * is optional. Once model_build and model_check left no error in the diag, later stages may assert what they rely on.
+ * Everything lives in the arena; a model is never changed after check.
+ */
+#ifndef QOSD_MODEL_H
+#define QOSD_MODEL_H
+
+#include "match.h"
+#include "mem.h"
+#include "policy.h"
+
+enum direction { DIR_INGRESS, DIR_EGRESS };
+
+struct model_element {
+	struct prefix prefix;
+	struct pos pos;            /* in the YAML or the CSV file */
+	uint64_t up_Bps, down_Bps; /* bytes a second; 0: none of its own */
+};
+
+struct model_set {
+	const char *name;
+	struct pos pos;
+	bool used;                      /* by a match */
+	struct model_element *elements; /* sorted by prefix_cmp, no duplicates */
+	size_t n_elements;
+	const char *file; /* CSV path as opened, or NULL */
+	bool learns;
+	struct {
+		const char **on; /* names or globs */
+		size_t n_on;
+		struct prefix *within; /* n_within 0: any unicast source */
+		size_t n_within;
+		unsigned from;       /* bits of enum learn_from */
+		uint64_t timeout_ns; /* 0: never */
+		uint32_t max;
+		enum when_full when_full;
+	} learn;
+};
+
+struct model_service {
+	const char *name;
+	struct pos pos;
+	const struct w_service_entry *entries;
+	size_t n;
+};
+
+/* What wraps a packet on the link. overhead is in bytes on top of what the kernel counts (the frame without FCS on
+ * Ethernet); from a preset it is on top of the IP packet, and whoever knows the device takes its header away
+ * (l3_based). */
+struct model_link {
+	enum linklayer linklayer;
+	int overhead;
+	bool l3_based;
+	uint32_t mpu;
+};
+
+struct model_class {
+	const char *name; /* unique in its policy; "root" for the root */
+	struct pos pos;
+	struct pos rate_pos, burst_pos; /* the class's pos where not written */
+	struct model_class *parent;     /* NULL for the root */
+	struct model_class **children;
+	size_t n_children;
+	uint64_t rate_Bps; /* bytes a second; 0: this class has no rate of its own */
+	uint64_t burst;    /* bytes; 0 only where rate_Bps is 0 */
+	uint32_t mtu;      /* bytes; 0: any size. Without a rate mtu is 0 and exceed drop: nothing exceeds */
+	enum exceed exceed;
+	uint8_t exceed_dscp;
+	enum conform conform;
+	struct w_remark remark;
+	struct match_list match; /* n 0 for the root and for a class that is only a default */
+};
+
+/* A policy as it applies in one direction of one interface entry. */
+struct model_hook {
+	struct pos pos;
+	enum direction dir;
+	bool up; /* this direction carries upload */
+	enum side side;
+	const char *policy; /* name */
+	enum policy_type type;
+	enum engine engine;           /* as asked for */
+	struct pos engine_pos;        /* the policy's pos where not written */
+	struct model_class *root;     /* rate_Bps 0: the policy has no rate of its own. The children are the classes */
+	struct model_class **classes; /* all but the root, depth first in the order of the file; n_classes of them */
+	size_t n_classes;
+	struct model_class *dflt; /* NULL: pass */
+};
+
+struct model_interface {
+	const char *name; /* a name or a glob; the first entry that fits an interface is the one that counts, names
+			     before globs */
+	bool glob;
+	struct pos pos;
+	enum side side;
+	struct model_link link;
+	struct model_hook *ingress, *egress; /* NULL: not shaped */
+};
+
+struct model {
+	struct arena *arena; /* not owned */
+	enum on_stop on_stop;
+	enum takeover takeover;
+	struct match_list protect;
+	uint64_t learned_save_ns;
+	struct model_set **sets;
+	size_t n_sets;
+	struct model_service **services;
+	size_t n_services;
+	struct model_interface *interfaces;
+	size_t n_interfaces;
+};
+
+/* Builds the model from what was written; mistakes go to d. Set files are read here, relative to the policy file dir.
+ * Never NULL; use only if diag_errors(d) is 0 afterwards. */
+struct model *model_build(struct arena *a, struct diag *d, const struct policy *p, const char *dir);
+
+/* The name of the preset that says exactly this, or NULL. */
+const char *model_link_preset(const struct model_link *link);
+
+/* check.c: rules across objects; errors and warnings go to d. */
+void model_check(struct diag *d, const struct policy *p, const struct model *m);
+
+/* The whole front end: load, build, check. Returns NULL if d has errors. */
+struct model *model_load(struct arena *a, struct diag *d, const char *file);
+
+/* model_print.c: canonical YAML that parses back to an equal model, with what was computed in comments. */
+char *model_print(struct arena *a, const struct model *m);
+/* Do both mean the same? Positions do not count, nor what a policy is called: model_print splits one that differs by
+ * direction. */
+bool model_equal(const struct model *a, const struct model *b);
+
+/* The entry that applies to an interface name: an exact name first, then globs in the order of the file. NULL: none. */
+const struct model_interface *model_interface_for(const struct model *m, const char *ifname);
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What model_print writes means what the model meant: for every good golden policy, and model_equal sees any
+ * difference.
+ */
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "model.h"
+
+#define COUNT(table) (sizeof(table) / sizeof(*(table)))
+
+static struct model *build(struct arena *a, const char *name, const char *text)
+{
+	struct diag *d = diag_new();
+	struct model *m = model_build(a, d, policy_parse(a, d, name, text, strlen(text)), ".");
+
+	if (diag_errors(d))
+		diag_print(d, stderr);
+	assert_int_equal(diag_errors(d), 0);
+	diag_free(d);
+	return m;
+}
+
+static void round_trip(const char *file)
+{
+	struct arena *a = arena_new();
+	struct diag *d = diag_new();
+	struct model *m = model_load(a, d, file), *again;
+	char *text;
+
+	if (!m)
+		diag_print(d, stderr);
+	assert_non_null(m);
+	text = model_print(a, m);
+	again = build(a, "printed", text);
+	if (!model_equal(m, again))
+		fail_msg("%s: what was printed means something else:\n%s", file, text);
+	/* all but the comment that says which policy a variant was */
+	text = model_print(a, again);
+	assert_string_equal(model_print(a, build(a, "printed again", text)), text);
+	diag_free(d);
+	arena_free(a);
+}
+
+static int is_policy(const struct dirent *e)
+{
+	size_t n = strlen(e->d_name);
+
+	return n > 5 && !strcmp(e->d_name + n - 5, ".yaml");
+}
+
+/* In their directory, as that is where their set files are looked for. */
+static void test_every_good_policy(void **state)
+{
+	const char *top = getenv("top_srcdir");
+	struct dirent **found;
+	char dir[4096], before[4096];
+	int n;
+
+	(void)state;
+	(void)snprintf(dir, sizeof(dir), "%s/tests/golden/good", top ? top : ".");
+	assert_non_null(getcwd(before, sizeof(before)));
+	assert_int_equal(chdir(dir), 0);
+	n = scandir(".", &found, is_policy, alphasort);
+	assert_true(n >= 15);
+	for (int i = 0; i < n; i++) {
+		round_trip(found[i]->d_name);
+		free(found[i]);
+	}
+	free(found);
+	print_message("%d policies\n", n);
+	assert_int_equal(chdir(before), 0);
+}
+
+/* A policy in which everything stands once; each case replaces one text by another that means something else. */
+static const char base[] =
+	"version: 1\n"
+	"settings:\n"
+	"  on-stop: keep\n"
+	"  takeover: refuse\n"
+	"  protect: [{proto: ospf}]\n"
+	"  learned: {save: 30s}\n"
+	"sets:\n"
+	"  s:\n"
+	"    elements: [{address: 10.0.0.1, up: 1mbit, down: 2mbit}, 10.0.0.2]\n"
+	"    learn: {on: [eth1], within: [10.0.0.0/8], from: [ip], timeout: 5m, max: 7, when-full: refuse}\n"
+	"services:\n"
+	"  web: [tcp/80-90, gre]\n"
+	"policies:\n"
+	"  p:\n"
+	"    type: police\n"
+	"    engine: bpf\n"
+	"    rate: 100mbit\n"
+	"    burst: 4mb\n"
+	"    default: rest\n"
+	"    classes:\n"
+	"      - name: a\n"
+	"        rate: 10mbit\n"
+	"        burst: 1mb\n"
+	"        mtu: 1600\n"
+	"        exceed: {dscp: cs1}\n"
+	"        conform: pass\n"
+	"        remark: {dscp: ef, mark: 0x1/0xf}\n"
+	"        match:\n"
+	"          - {src: \"@s\", dst: 10.0.0.0/8, dport: 1-5, not: {proto: tcp}}\n"
+	"          - {service: web, mark: 5/7, tcp-flags: syn/syn, icmp-type: 8, in-dev: eth5, family: ipv4}\n"
+	"          - {all: true}\n"
+	"        classes:\n"
+	"          - {name: child, rate: 1mbit, match: [{dscp: cs1, vlan: 3, length: 1-9}]}\n"
+	"      - {name: rest, rate: 5mbit}\n"
+	"interfaces:\n"
+	"  eth0: {side: wan, link: {linklayer: atm, overhead: 10, mpu: 64}, egress: {policy: p}}\n"
+	"  eth2: {ingress: {policy: p}}\n";
+
+static const struct {
+	const char *from, *to;
+} changes[] = {
+	{"on-stop: keep", "on-stop: remove"},
+	{"takeover: refuse", "takeover: replace"},
+	{"{proto: ospf}", "{proto: gre}"},
+	{"save: 30s", "save: 31s"},
+	{"10.0.0.2", "10.0.0.3"},
+	{"up: 1mbit", "up: 3mbit"},
+	{"down: 2mbit", "down: 3mbit"},
+	{", 10.0.0.2]", "]"},
+	{"on: [eth1]", "on: [eth1, eth2]"},
+	{"within: [10.0.0.0/8]", "within: [10.0.0.0/9]"},
+	{"from: [ip]", "from: [arp]"},
+	{"timeout: 5m", "timeout: 6m"},
+	{"max: 7", "max: 8"},
+	{"when-full: refuse", "when-full: evict-oldest"},
+	{"tcp/80-90", "tcp/80-91"},
+	{", gre]", ", esp]"},
+	{"  web: [tcp/80-90, gre]", "  web: [tcp/80-90, gre]\n  more: [udp/1]"},
+	{"engine: bpf", "engine: auto"},
+	{"rate: 100mbit", "rate: 101mbit"},
+	{"burst: 4mb", "burst: 5mb"},
+	{"default: rest", "default: pass"},
+	{"default: rest", "default: child"},
+	{"- name: a", "- name: b"},
+	{"rate: 10mbit", "rate: 11mbit"},
+	{"burst: 1mb", "burst: 2mb"},
+	{"mtu: 1600", "mtu: 1601"},
+	{"exceed: {dscp: cs1}", "exceed: {dscp: cs2}"},
+	{"exceed: {dscp: cs1}", "exceed: pass"},
+	{"conform: pass", "conform: continue"},
+	{"dscp: ef", "dscp: cs5"},
+	{"0x1/0xf", "0x2/0xf"},
+	{"dscp: ef, ", ""},
+	{"src: \"@s\"", "src: 10.0.0.0/8"},
+	{"dst: 10.0.0.0/8", "dst: 10.0.0.0/9"},
+	{"dport: 1-5", "dport: 1-6"},
+	{"not: {proto: tcp}", "not: {proto: udp}"},
+	{", not: {proto: tcp}", ""},
+	{"mark: 5/7", "mark: 5/15"},
+	{"syn/syn", "none/syn"},
+	{"icmp-type: 8", "icmp-type: echo-request"},
+	{"in-dev: eth5", "in-dev: eth6"},
+	{"ipv4", "ipv6"},
+	{"          - {all: true}\n", ""},
+	{"cs1, vlan", "cs2, vlan"},
+	{"vlan: 3", "vlan: 4"},
+	{"length: 1-9", "length: 2-9"},
+	{"name: child, rate: 1mbit", "name: child, rate: 2mbit"},
+	{"side: wan", "side: lan"},
+	{"linklayer: atm", "linklayer: ptm"},
+	{"overhead: 10", "overhead: 11"},
+	{"mpu: 64", "mpu: 65"},
+	{"{linklayer: atm, overhead: 10, mpu: 64}", "{preset: pppoa-vcmux}"},
+	{"eth0: {side", "\"eth*\": {side"},
+	{"egress: {policy: p}", "egress: {policy: p, rate: 50mbit}"},
+	{"eth2: {ingress", "eth2: {egress"},
+};
+
+static char *replaced(struct arena *a, const char *from, const char *to)
+{
+	const char *at = strstr(base, from);
+
+	assert_non_null(at);
+	return arena_printf(a, "%.*s%s%s", (int)(at - base), base, to, at + strlen(from));
+}
+
+static void test_every_difference_counts(void **state)
+{
+	struct arena *a = arena_new();
+	struct model *m = build(a, "base", base);
+
+	(void)state;
+	assert_true(model_equal(m, build(a, "same", base)));
+	for (size_t i = 0; i < COUNT(changes); i++) {
+		struct model *other = build(a, "changed", replaced(a, changes[i].from, changes[i].to)), *again;
+
+		if (model_equal(m, other) || model_equal(other, m))
+			fail_msg("\"%s\" means the same as \"%s\"", changes[i].from, changes[i].to);
+		again = build(a, "printed", model_print(a, other));
+		if (!model_equal(other, again))
+			fail_msg("\"%s\" is lost when printed", changes[i].to);
+	}
+	arena_free(a);
+}
+
+static void test_places_and_policy_names_do_not(void **state)
+{
+	struct arena *a = arena_new();
+
+	(void)state;
+	assert_true(model_equal(build(a, "base", base),
+				build(a, "comment", replaced(a, "settings:", "# moved down\n\nsettings:"))));
+	arena_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_good_policy),
+		cmocka_unit_test(test_every_difference_counts),
+		cmocka_unit_test(test_places_and_policy_names_do_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
