@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * bench_classify: what the programs cost, in ns a packet: BPF_PROG_TEST_RUN repeated, best of five of the CPU time,
+ * less what an empty program takes.
+ */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "harness.skel.h"
+
+#define RUNS   5
+#define REPEAT 200000
+
+static struct test_hook h;
+static double empty_ns;
+
+static double best(int prog, const struct packet_buf *p)
+{
+	double ns = 0;
+
+	for (int i = 0; i < RUNS; i++) {
+		LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->b, .data_size_in = (uint32_t)p->n, .repeat = REPEAT);
+		struct timespec a, b;
+		double took;
+
+		(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
+		if (bpf_prog_test_run_opts(prog, &opts)) {
+			(void)fprintf(stderr, "BPF_PROG_TEST_RUN: %s\n", strerror(errno));
+			exit(1);
+		}
+		(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
+		took = ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / REPEAT;
+		if (!i || took < ns)
+			ns = took;
+	}
+	return ns;
+}
+
+static void report(const char *what, const struct packet_buf *p)
+{
+	(void)printf("%-44s %6.1f ns\n", what, best(h.prog, p) - empty_ns);
+	harness_close(&h);
+	harness_open(&h);
+}
+
+static struct packet_buf udp_packet(uint16_t sport, uint16_t dport)
+{
+	struct packet_buf p;
+
+	packet_ethernet(&p, ETH_P_IP);
+	packet_ipv4(&p, "10.1.2.3", "10.9.8.7", IPPROTO_UDP);
+	packet_udp(&p, sport, dport);
+	packet_pad_to(&p, 100);
+	return p;
+}
+
+static struct prefix prefix(const char *mapped, uint8_t bits)
+{
+	struct prefix p = {.bits = bits, .v4 = true};
+
+	(void)inet_pton(AF_INET6, mapped, &p.addr);
+	return p;
+}
+
+/* n rules of seven fields each, of which the packet meets only the last. */
+static void seven_fields(uint32_t n)
+{
+	static struct rule v[QOSD_RULES_MAX];
+	static struct literal l[QOSD_RULES_MAX][7];
+	static struct range r[QOSD_RULES_MAX][5];
+	static struct prefix addr[QOSD_RULES_MAX][2];
+	struct rules rules = {.v = v, .n = n};
+	struct packet_buf p = udp_packet(1000, (uint16_t)(n - 1));
+	char what[64];
+
+	for (uint32_t i = 0; i < n; i++) {
+		addr[i][0] = prefix("::ffff:10.0.0.0", (uint8_t)(104 + i % 8));
+		addr[i][1] = prefix("::ffff:10.9.8.0", (uint8_t)(112 + i % 9));
+		addr[i][1].addr.s6_addr[14] &= (uint8_t)(0xff << (8 - i % 9));
+		r[i][0] = (struct range){0, 1000 + i};
+		r[i][1] = (struct range){i, i};
+		r[i][2] = (struct range){IPPROTO_UDP, IPPROTO_UDP + i % 3};
+		r[i][3] = (struct range){0, i % 64};
+		r[i][4] = (struct range){0, 86 + i};
+		l[i][0] = (struct literal){.field = FIELD_SRC, .prefixes = &addr[i][0], .n = 1};
+		l[i][1] = (struct literal){.field = FIELD_DST, .prefixes = &addr[i][1], .n = 1};
+		l[i][2] = (struct literal){.field = FIELD_SPORT, .ranges = &r[i][0], .n = 1};
+		l[i][3] = (struct literal){.field = FIELD_DPORT, .ranges = &r[i][1], .n = 1};
+		l[i][4] = (struct literal){.field = FIELD_PROTO, .ranges = &r[i][2], .n = 1};
+		l[i][5] = (struct literal){.field = FIELD_DSCP, .ranges = &r[i][3], .n = 1};
+		l[i][6] = (struct literal){.field = FIELD_LENGTH, .ranges = &r[i][4], .n = 1};
+		v[i] = (struct rule){.cls = &harness_classes[1], .literals = l[i], .n = 7};
+	}
+	harness_rules(&h, &rules);
+	(void)snprintf(what, sizeof(what), "classify, %u rule%s of seven fields", n, n == 1 ? "" : "s");
+	report(what, &p);
+}
+
+static void one_port(void)
+{
+	static struct range web = {443, 443};
+	struct literal l = {.field = FIELD_DPORT, .ranges = &web, .n = 1};
+	struct rule v[] = {{.cls = &harness_classes[1], .literals = &l, .n = 1}};
+	struct rules rules = {.v = v, .n = 1};
+	struct packet_buf p = udp_packet(1000, 443);
+
+	harness_rules(&h, &rules);
+	report("classify, 1 rule of one field", &p);
+}
+
+static void no_rule(void)
+{
+	struct packet_buf p = udp_packet(1000, 443);
+
+	harness_load(&h);
+	report("classify, no rule: parse and count", &p);
+}
+
+static struct qosd_class_conf police(uint32_t parent)
+{
+	return (struct qosd_class_conf){
+		.kind = QOSD_KIND_POLICE, .mult = 1, .shift = 10, .burst_ns = 1000000, .parent = parent};
+}
+
+/* The article's example: is the destination a neighbour? Then its bucket, else the default's. */
+static void neighbour_sharing(bool policed)
+{
+	struct qosd_set_conf set = {.timeout_ns = 1000000000000u};
+	struct literal l = {.field = FIELD_DST_SET, .set = &harness_sets[0]};
+	struct rule v[] = {{.cls = &harness_classes[1], .literals = &l, .n = 1}};
+	struct rules rules = {.v = v, .n = 1};
+	struct packet_buf p = udp_packet(1000, 443);
+	struct prefix neighbour = prefix("::ffff:10.9.8.7", 128);
+	struct qosd_learned learned = {.last_ns = ~0ull >> 1};
+	struct qosd_class_conf conf = police(0);
+
+	harness_set(&h, 0, &set, 1024);
+	(void)bpf_map_update_elem(harness_set_map(&h, 0, "learned"), &neighbour.addr, &learned, BPF_ANY);
+	if (policed)
+		harness_conf(&h, 1, &conf);
+	harness_rules(&h, &rules);
+	report(policed ? "classify, 1 rule on a set, police" : "classify, 1 rule on a set", &p);
+}
+
+static void police_levels(uint32_t levels)
+{
+	static struct rule v[] = {{.cls = &harness_classes[1]}};
+	struct rules rules = {.v = v, .n = 1};
+	struct packet_buf p = udp_packet(1000, 443);
+	char what[64];
+
+	for (uint32_t i = 1; i <= levels; i++) {
+		struct qosd_class_conf conf = police(i < levels ? i + 1 : 0);
+
+		harness_conf(&h, i, &conf);
+	}
+	harness_rules(&h, &rules);
+	(void)snprintf(what, sizeof(what), "police, %u level%s, on top of no rule's cost", levels,
+		       levels == 1 ? "" : "s");
+	report(what, &p);
+}
+
+static void learn(void)
+{
+	struct qosd_set_conf set = {.from = QOSD_HOW_IP};
+	struct packet_buf p = udp_packet(1000, 443);
+
+	harness_set(&h, 0, &set, 1024);
+	h.spec.kind = PROG_CLASSIFY_NEIGHBOR;
+	h.spec.conf.learn_n = 1;
+	harness_load(&h);
+	report("classify_neighbor, a known address", &p);
+}
+
+int main(void)
+{
+	struct harness *helper;
+	struct packet_buf p = udp_packet(1000, 443);
+
+	harness_need_bpf();
+	helper = harness__open_and_load();
+	if (!helper) {
+		(void)fprintf(stderr, "the empty program cannot be loaded: %s\n", strerror(errno));
+		return 1;
+	}
+	empty_ns = best(bpf_program__fd(helper->progs.empty), &p);
+	(void)printf("%-44s %6.1f ns, taken off below\n", "an empty program", empty_ns);
+	harness_open(&h);
+	no_rule();
+	one_port();
+	seven_fields(1);
+	seven_fields(16);
+	seven_fields(128);
+	seven_fields(512);
+	neighbour_sharing(false);
+	neighbour_sharing(true);
+	police_levels(1);
+	police_levels(3);
+	learn();
+	harness_close(&h);
+	harness__destroy(helper);
+	return 0;
+}

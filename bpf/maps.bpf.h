@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * maps: every map and every constant that the programs see. The pinned ones (src/maps.c has their geometry for the
+ * daemon) are put in the place of these definitions when a program is loaded; a program's own tables are sized then.
+ */
+#ifndef QOSD_MAPS_BPF_H
+#define QOSD_MAPS_BPF_H
+
+/* ---- fixed before the program is loaded: the verifier removes what they make unreachable ---- */
+const volatile struct qosd_hook_conf hook;
+const volatile struct qosd_table_conf table;
+const volatile __u32 fenced; /* bit i: hook.learn_slot[i] has a fence */
+
+/* ---- pinned, shared by all hooks ---- */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, QOSD_SETS_MAX);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, 1024);
+			__uint(key_size, sizeof(struct qosd_addr));
+			__uint(value_size, sizeof(struct qosd_learned));
+		});
+} sets_learned SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, QOSD_SETS_MAX);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, 1024);
+			__uint(key_size, sizeof(struct qosd_addr));
+			__uint(value_size, sizeof(struct qosd_written));
+		});
+} sets_written SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, QOSD_SETS_MAX);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+			__uint(max_entries, 1024);
+			__uint(map_flags, BPF_F_NO_PREALLOC);
+			__uint(key_size, sizeof(struct qosd_lpm));
+			__uint(value_size, sizeof(struct qosd_written));
+		});
+} sets_prefixes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, QOSD_SETS_MAX);
+	__type(key, __u32);
+	__type(value, struct qosd_set_conf);
+} sets_conf SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, QOSD_SETS_MAX);
+	__type(key, __u32);
+	__type(value, struct qosd_set_stats);
+} sets_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} bypass SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 * 1024);
+} events SEC(".maps");
+
+/* ---- pinned, one hook's, by class number ---- */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct qosd_class_conf);
+} conf SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct qosd_class_clock);
+} clock SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct qosd_class_stats);
+} stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct qosd_hook_stats);
+} hook_stats SEC(".maps");
+
+/* ---- the program's own, sized when it is loaded ---- */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, QOSD_WORDS_MAX * sizeof(__u64)); /* table.words of them */
+} rows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct qosd_rule);
+} rules SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct qosd_small_index);
+} small_index SEC(".maps");
+
+struct wide_index {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct qosd_wide_index);
+};
+struct wide_index sport_index SEC(".maps");
+struct wide_index dport_index SEC(".maps");
+struct wide_index length_index SEC(".maps");
+
+/* The longest prefix that covers an address; its value is the row of all prefixes that do. */
+struct addr_index {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct qosd_lpm);
+	__type(value, __u32);
+};
+struct addr_index src_index SEC(".maps");
+struct addr_index dst_index SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
+	__type(key, struct qosd_fence);
+	__type(value, __u32);
+} fence SEC(".maps");
+
+#endif

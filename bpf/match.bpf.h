@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * match: which rules hold for a packet. A rule is a bit; each field that a rule asks about gives a row of bits, the
+ * rules that its value satisfies; the AND of the rows has the rules that hold, and the lowest bit is the first of them
+ * (the bit-vector scheme of Lakshman and Stiliadis, SIGCOMM 1998). src/tables.c builds the rows.
+ */
+#ifndef QOSD_MATCH_BPF_H
+#define QOSD_MATCH_BPF_H
+
+struct bits {
+	__u64 w[QOSD_WORDS_MAX];
+};
+
+/* -1: no such row, which is a broken table. */
+static __always_inline int and_row(struct bits *b, __u32 number)
+{
+	const __u64 *row = bpf_map_lookup_elem(&rows, &number);
+
+	if (!row)
+		return -1;
+	b->w[0] &= row[0];
+	if (table.words > 1)
+		b->w[1] &= row[1];
+	if (table.words > 2) {
+		b->w[2] &= row[2];
+		b->w[3] &= row[3];
+	}
+	if (table.words > 4) {
+		b->w[4] &= row[4];
+		b->w[5] &= row[5];
+		b->w[6] &= row[6];
+		b->w[7] &= row[7];
+	}
+	return 0;
+}
+
+static __always_inline int and_address(struct bits *b, void *index, const struct qosd_lpm *key)
+{
+	const __u32 *row = bpf_map_lookup_elem(index, key);
+
+	return row ? and_row(b, *row) : -1;
+}
+
+static __always_inline int and_wide(struct bits *b, void *index, __u32 value)
+{
+	__u32 zero = 0;
+	const struct qosd_wide_index *wide = bpf_map_lookup_elem(index, &zero);
+
+	return wide && value <= 65536 ? and_row(b, wide->row[value]) : -1;
+}
+
+/* ---- sets ---- */
+static __always_inline int is_fresh(const struct qosd_learned *l, const struct qosd_set_conf *sc)
+{
+	return !sc->timeout_ns || (__s64)(bpf_ktime_get_coarse_ns() - l->last_ns) < (__s64)sc->timeout_ns;
+}
+
+/* As in a fence, ::/0 has no IPv4 address in it. */
+static __always_inline int prefixes_have(void *prefixes, const struct qosd_addr *a)
+{
+	struct qosd_lpm key = {.prefixlen = 128, .addr = *a};
+	void *found = bpf_map_lookup_elem(prefixes, &key);
+
+	if (!found || !address_is_v4(a))
+		return found != NULL;
+	key.prefixlen = 95;
+	return found != bpf_map_lookup_elem(prefixes, &key);
+}
+
+/* Global: verified once for all the places that ask. */
+__noinline int set_has(__u32 slot, const struct qosd_addr *addr)
+{
+	struct qosd_set_conf *sc = bpf_map_lookup_elem(&sets_conf, &slot);
+	struct qosd_learned *l;
+	struct qosd_addr key;
+	void *inner;
+
+	if (!addr || !sc)
+		return 0;
+	key = *addr;
+	inner = bpf_map_lookup_elem(&sets_learned, &slot);
+	if (inner) {
+		l = bpf_map_lookup_elem(inner, &key);
+		if (l && is_fresh(l, sc))
+			return 1;
+	}
+	inner = bpf_map_lookup_elem(&sets_written, &slot);
+	if (inner && bpf_map_lookup_elem(inner, &key))
+		return 1;
+	if (!sc->n_prefixes)
+		return 0;
+	inner = bpf_map_lookup_elem(&sets_prefixes, &slot);
+	return inner && prefixes_have(inner, &key);
+}
+
+static __always_inline int atom_holds(struct __sk_buff *skb, const struct packet *p, const volatile struct qosd_atom *a)
+{
+	switch (a->kind) {
+	case QOSD_ATOM_SRC_SET: return set_has(a->value, &p->src.addr);
+	case QOSD_ATOM_DST_SET: return set_has(a->value, &p->dst.addr);
+	case QOSD_ATOM_MARK: return (skb->mark & a->mask) == a->value;
+	case QOSD_ATOM_IN_DEV: return skb->ingress_ifindex == a->value;
+	default: return 0;
+	}
+}
+
+/* ---- all fields ---- */
+static __always_inline int and_small(struct bits *b, const struct packet *p)
+{
+	const __u32 any = QOSD_USE_PROTO | QOSD_USE_DSCP | QOSD_USE_FAMILY | QOSD_USE_VLAN | QOSD_USE_TCP_FLAGS |
+			  QOSD_USE_ICMP_TYPE;
+	const struct qosd_small_index *small;
+	__u32 zero = 0;
+	int err = 0;
+
+	if (!(table.uses & any))
+		return 0;
+	small = bpf_map_lookup_elem(&small_index, &zero);
+	if (!small)
+		return -1;
+	if (table.uses & QOSD_USE_PROTO)
+		err |= and_row(b, small->proto[p->proto]);
+	if (table.uses & QOSD_USE_DSCP)
+		err |= and_row(b, small->dscp[p->tos >> 2]);
+	if (table.uses & QOSD_USE_FAMILY)
+		err |= and_row(b, small->family[p->v6 & 1]);
+	if (table.uses & QOSD_USE_VLAN && p->vlan <= QOSD_NO_VLAN)
+		err |= and_row(b, small->vlan[p->vlan]);
+	if (table.uses & QOSD_USE_TCP_FLAGS && p->tcp_flags <= QOSD_NO_TCP_FLAGS)
+		err |= and_row(b, small->tcp_flags[p->tcp_flags]);
+	if (table.uses & QOSD_USE_ICMP_TYPE && p->icmp_type <= QOSD_NO_ICMP_TYPE)
+		err |= and_row(b, small->icmp_type[p->icmp_type]);
+	return err;
+}
+
+/* The rules that hold, in b. -1: a broken table. */
+static __always_inline int match_rules(struct __sk_buff *skb, const struct packet *p, struct bits *b)
+{
+	int err;
+
+	for (int i = 0; i < QOSD_WORDS_MAX; i++)
+		b->w[i] = table.all[i];
+	err = and_small(b, p);
+	if (table.uses & QOSD_USE_SPORT)
+		err |= and_wide(b, &sport_index, p->sport);
+	if (table.uses & QOSD_USE_DPORT)
+		err |= and_wide(b, &dport_index, p->dport);
+	if (table.uses & QOSD_USE_LENGTH)
+		err |= and_wide(b, &length_index, p->length < QOSD_LENGTH_MAX ? p->length : QOSD_LENGTH_MAX);
+	if (table.uses & QOSD_USE_SRC)
+		err |= and_address(b, &src_index, &p->src);
+	if (table.uses & QOSD_USE_DST)
+		err |= and_address(b, &dst_index, &p->dst);
+	for (__u32 i = 0; i < QOSD_ATOMS_MAX; i++) {
+		if (i >= table.n_atoms)
+			break;
+		err |= and_row(b, atom_holds(skb, p, &table.atoms[i]) ? table.atoms[i].hit : table.atoms[i].miss);
+	}
+	return err;
+}
+
+/* w is not 0. Without branches, which the verifier would follow one by one; clang 14 dies of __builtin_ctzll here. */
+static __always_inline __u32 lowest_bit(__u64 w)
+{
+	w = (w & -w) - 1; /* as many ones as there were zeros below */
+	w -= w >> 1 & 0x5555555555555555ull;
+	w = (w & 0x3333333333333333ull) + (w >> 2 & 0x3333333333333333ull);
+	w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0full;
+	return w * 0x0101010101010101ull >> 56;
+}
+
+/* The number of the first rule at or behind `from` that holds, or -1. */
+static __always_inline int first_rule(const struct bits *b, __u32 from)
+{
+	for (__u32 i = 0; i < QOSD_WORDS_MAX; i++) {
+		__u64 w;
+
+		if (i >= table.words)
+			break;
+		w = b->w[i];
+		if (from >= (i + 1) * 64)
+			continue;
+		if (from > i * 64)
+			w &= ~0ull << (from & 63);
+		if (w)
+			return i * 64 + lowest_bit(w);
+	}
+	return -1;
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * police: a packet at its class and at the classes above: counted, and held against their buckets. A bucket is one
+ * word, the time at which its debt is paid (GCRA, ITU-T I.371): a packet conforms if paying for it too is done within
+ * the burst from now.
+ */
+#ifndef QOSD_POLICE_BPF_H
+#define QOSD_POLICE_BPF_H
+
+#include "wire.bpf.h"
+
+#define CLOCK_TRIES 8
+
+/* What has been decided about a packet so far. */
+struct act {
+	__u64 now; /* 0: not asked for yet */
+	struct wire wire;
+	__u32 mark, mark_mask;      /* mark_mask 0: leave it */
+	__u32 paid[QOSD_DEPTH_MAX]; /* classes that this packet was counted at on the way here */
+	__u32 above;                /* the class above the one that was charged last, or 0 */
+	__u32 error;                /* a class without its maps' entries */
+	__u8 remark, dscp;          /* remark: dscp is to be written */
+	__u8 pad[6];
+};
+
+enum verdict { /* an int, as global functions return */
+	       VERDICT_PASS,
+	       VERDICT_DROP,
+	       VERDICT_EXCEED,   /* over the rate, and let through */
+	       VERDICT_CONTINUE, /* it conforms, and the class wants it classified again behind its rules */
+};
+
+/* Takes cost (ns of the class's rate) from a bucket that is burst deep: 1, or 0 if there is not so much in it. Many
+ * CPUs on one word: whoever loses the race looks again; after CLOCK_TRIES it pays without looking, so that nothing is
+ * lost. */
+static __always_inline int clock_take(struct qosd_class_clock *c, __u64 now, __u64 cost, __u64 burst)
+{
+	for (int i = 0; i < CLOCK_TRIES; i++) {
+		__u64 last = *(volatile __u64 *)&c->last_ns;
+		__u64 paid = last > now ? last : now;
+
+		if (paid > now + burst) /* the burst was made smaller */
+			paid = now + burst;
+		paid += cost;
+		if (paid - now > burst)
+			return 0;
+		if (__sync_val_compare_and_swap(&c->last_ns, last, paid) == last)
+			return 1;
+	}
+	__sync_fetch_and_add(&c->last_ns, cost);
+	return 1;
+}
+
+static __always_inline int conforms(struct act *a, __u32 number, const struct qosd_class_conf *c)
+{
+	struct qosd_class_clock *k = bpf_map_lookup_elem(&clock, &number);
+
+	if (!k) {
+		a->error = 1;
+		return 1;
+	}
+	if (c->mtu && a->wire.largest > c->mtu)
+		return 0;
+	if (!a->now)
+		a->now = bpf_ktime_get_ns();
+	return clock_take(k, a->now, (__u64)a->wire.bytes * c->mult >> (c->shift & 63), c->burst_ns);
+}
+
+/* The packet at one class, without those above: counted, and held against its bucket. Global: verified once, not once a
+ * level. */
+__noinline int charge(struct act *a, __u32 number)
+{
+	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
+	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
+
+	if (!a)
+		return VERDICT_PASS;
+	a->above = 0;
+	if (!c || !s) {
+		a->error = 1;
+		return VERDICT_PASS;
+	}
+	a->above = c->parent;
+	s->packets += a->wire.packets;
+	s->bytes += a->wire.bytes;
+	if (c->kind != QOSD_KIND_POLICE || conforms(a, number, c))
+		return VERDICT_PASS;
+	if (c->exceed == QOSD_EXCEED_DROP) {
+		s->drop_packets += a->wire.packets;
+		s->drop_bytes += a->wire.bytes;
+		return VERDICT_DROP;
+	}
+	s->exceed_packets += a->wire.packets;
+	s->exceed_bytes += a->wire.bytes;
+	if (c->exceed == QOSD_EXCEED_DSCP) {
+		a->remark = 1;
+		a->dscp = c->exceed_dscp;
+	}
+	return VERDICT_EXCEED;
+}
+
+/* What the class itself wants of the packet. */
+static __always_inline int take_remarks(struct act *a, __u32 number)
+{
+	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
+
+	if (!c)
+		return VERDICT_PASS;
+	if (c->remark & QOSD_REMARK_DSCP) {
+		a->remark = 1;
+		a->dscp = c->remark_dscp;
+	}
+	if (c->remark & QOSD_REMARK_MARK) {
+		a->mark = (a->mark & ~c->mark_mask) | (c->mark & c->mark_mask);
+		a->mark_mask |= c->mark_mask;
+	}
+	return c->conform_continue ? VERDICT_CONTINUE : VERDICT_PASS;
+}
+
+/* Was the packet at this class before, by way of a class with `conform: continue`? The rules come depth first, so the
+ * classes that two of them in turn have in common are the ends of both ways to the root. */
+static __always_inline int was_paid(const struct act *a, __u32 number)
+{
+	int found = 0;
+
+	for (int i = 0; i < QOSD_DEPTH_MAX; i++)
+		found |= a->paid[i] == number;
+	return found;
+}
+
+/* The packet at class number and up to the root. Global: verified once, not once a class that continues. */
+__noinline int act_class(struct act *a, __u32 number)
+{
+	__u32 way[QOSD_DEPTH_MAX] = {};
+	int verdict, paid = 0;
+
+	if (!a)
+		return VERDICT_PASS;
+	verdict = take_remarks(a, number);
+	for (int depth = 0; depth < QOSD_DEPTH_MAX && number; depth++) {
+		int at;
+
+		way[depth] = number;
+		if (table.rounds && (paid || was_paid(a, number))) {
+			const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
+
+			paid = 1;
+			number = c ? c->parent : 0;
+			continue;
+		}
+		at = charge(a, number);
+		if (at == VERDICT_DROP)
+			return VERDICT_DROP;
+		if (at == VERDICT_EXCEED)
+			verdict = VERDICT_PASS;
+		number = a->above;
+	}
+	if (table.rounds)
+		for (int i = 0; i < QOSD_DEPTH_MAX; i++)
+			a->paid[i] = way[i];
+	return verdict;
+}
+
+#endif

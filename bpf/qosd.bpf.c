@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * qosd: the programs, one hook's story each: parse, learn, classify, act. Every way out that is not a verdict of a
+ * policer passes the packet: TC_ACT_UNSPEC, so that other people's filters behind ours still see it.
+ */
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "qosd_abi.h"
+
+#include "maps.bpf.h"
+#include "parse.bpf.h"
+
+#include "learn.bpf.h"
+#include "match.bpf.h"
+#include "police.bpf.h"
+#include "remark.bpf.h"
+
+#define MATCH    (-1) /* cls_bpf without direct action: the filter's own class and actions */
+#define NO_MATCH 0
+
+static __always_inline int is_bypassed(void)
+{
+	__u32 zero = 0;
+	const __u32 *on = bpf_map_lookup_elem(&bypass, &zero);
+
+	return on && *on;
+}
+
+/* ARP and the like are not IP. ND and DHCP are what keeps a link alive: never policed, whatever a policy says. Both
+ * ends must be DHCP's, and ND must come from the link itself (RFC 4861), or a subscriber would pick port 68 for
+ * everything. */
+static __always_inline int is_exempt(const struct packet *p)
+{
+	if (p->proto == IPPROTO_UDP && !p->v6)
+		return (p->sport == 67 || p->sport == 68) && (p->dport == 67 || p->dport == 68);
+	if (p->proto == IPPROTO_UDP)
+		return (p->sport == 546 || p->sport == 547) && (p->dport == 546 || p->dport == 547);
+	return p->v6 && p->proto == IPPROTO_ICMPV6 && p->hop_limit == 255 && p->icmp_type >= ND_FIRST &&
+	       p->icmp_type <= ND_LAST;
+}
+
+/* What the rules of this hook, learning and the exemptions want to know of layer 4. */
+static __always_inline __u32 wants(void)
+{
+	__u32 want = WANT_UDP_PORTS | WANT_ICMP_TYPE;
+
+	if (table.uses & (QOSD_USE_SPORT | QOSD_USE_DPORT))
+		want |= WANT_PORTS;
+	if (table.uses & QOSD_USE_TCP_FLAGS)
+		want |= WANT_TCP_FLAGS;
+	if (hook.learn_n)
+		want |= WANT_ND_TARGET;
+	return want;
+}
+
+/* Engine tc: nobody behind is to police this packet. */
+static __always_inline int leave_alone(struct __sk_buff *skb)
+{
+	if (hook.engine_tc)
+		skb->tc_index = QOSD_TC_EXEMPT;
+	return TC_ACT_UNSPEC;
+}
+
+static __always_inline int leave_unclassified(struct __sk_buff *skb, const struct wire *w)
+{
+	__u32 zero = 0;
+	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &zero);
+
+	if (s) {
+		s->packets += w->packets;
+		s->bytes += w->bytes;
+	}
+	return leave_alone(skb);
+}
+
+static __always_inline int finish(struct __sk_buff *skb, const struct packet *p, struct qosd_hook_stats *hs,
+				  const struct act *a)
+{
+	if (a->mark_mask)
+		skb->mark = (skb->mark & ~a->mark_mask) | a->mark;
+	if (a->error || (a->remark && remark_dscp(skb, p, a->dscp)))
+		hs->errors++;
+	return TC_ACT_UNSPEC;
+}
+
+/* Engine tc: the class's number goes to the filters behind, which police. A class that nothing polices must not reach
+ * the default's filter, except where the classifier runs again behind it and looks for its number. */
+static __always_inline void hand_on(struct __sk_buff *skb, __u32 number)
+{
+	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
+
+	skb->tc_index = c && (c->kind != QOSD_KIND_PASS || c->conform_continue) ? number : QOSD_TC_EXEMPT;
+}
+
+/* Engine bpf: the class's verdict; after `conform: continue` the next class's, and so on. */
+static __always_inline int police(const struct bits *b, struct act *a, __u32 number, __u32 resume)
+{
+	for (__u32 round = 0; round <= QOSD_CONTINUE_MAX; round++) {
+		struct qosd_rule *r;
+		__u32 next;
+		int verdict = act_class(a, number);
+
+		if (verdict != VERDICT_CONTINUE || round >= table.rounds)
+			return verdict;
+		next = first_rule(b, resume);
+		r = bpf_map_lookup_elem(&rules, &next);
+		number = r ? r->class_number : hook.default_class;
+		resume = r ? r->resume : QOSD_RULES_MAX;
+		if (!number)
+			return VERDICT_PASS;
+	}
+	return VERDICT_PASS;
+}
+
+static __always_inline int classify_ip(struct __sk_buff *skb, const struct packet *p, struct qosd_hook_stats *hs)
+{
+	__u32 number = hook.default_class, resume = QOSD_RULES_MAX, first;
+	struct act a = {};
+	struct qosd_rule *r;
+	struct bits b;
+
+	if (match_rules(skb, p, &b)) {
+		hs->errors++;
+		return leave_alone(skb);
+	}
+	first = first_rule(&b, hook.resume_rule);
+	r = bpf_map_lookup_elem(&rules, &first);
+	if (r) {
+		number = r->class_number;
+		resume = r->resume;
+		if (!number) { /* settings: protect */
+			hs->exempt++;
+			return leave_alone(skb);
+		}
+	}
+	wire_measure(skb, p, &a.wire);
+	if (!number)
+		return leave_unclassified(skb, &a.wire);
+	if (hook.engine_tc) {
+		act_class(&a, number);
+		hand_on(skb, number);
+	} else if (police(&b, &a, number, resume) == VERDICT_DROP) {
+		return TC_ACT_SHOT;
+	}
+	return finish(skb, p, hs, &a);
+}
+
+/* A hook with a policy: learn if it is to, then one class for the packet. Behind a class with `conform: continue` of
+ * engine tc (hook.resume_class) it runs again, for packets of that class only, which were counted and learned from
+ * before. */
+SEC("tc")
+int classify(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct qosd_hook_stats *hs = bpf_map_lookup_elem(&hook_stats, &zero);
+	enum packet_kind kind;
+	struct packet p;
+
+	if (hook.resume_class && skb->tc_index != hook.resume_class)
+		return TC_ACT_UNSPEC;
+	if (!hs)
+		return leave_alone(skb);
+	if (!hook.resume_class)
+		hs->packets++;
+	if (is_bypassed()) {
+		hs->bypassed++;
+		return leave_alone(skb);
+	}
+	kind = parse_packet(skb, hook.l2_len, wants(), &p);
+	if (hook.learn_n)
+		learn(skb, &p, kind);
+	switch (kind) {
+	case PACKET_ARP:
+	case PACKET_OTHER: hs->not_ip++; return leave_alone(skb);
+	case PACKET_MALFORMED: hs->malformed++; return leave_alone(skb);
+	case PACKET_IP: break;
+	}
+	if (is_exempt(&p)) {
+		hs->exempt++;
+		return leave_alone(skb);
+	}
+	return classify_ip(skb, &p, hs);
+}
+
+/* An interface that only teaches sets. */
+SEC("tc")
+int classify_neighbor(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (!is_bypassed())
+		learn(skb, &p, parse_packet(skb, hook.l2_len, WANT_ICMP_TYPE | WANT_ND_TARGET, &p));
+	return TC_ACT_UNSPEC;
+}
+
+/* Engine tc, one filter a class, not direct action: is it the filter's class that classify found? The kernel puts the
+ * filter's own class id into tc_classid before it runs the program. */
+SEC("tc")
+int classify_wan(struct __sk_buff *skb)
+{
+	return skb->tc_index == skb->tc_classid ? MATCH : NO_MATCH;
+}
+
+/* Engine tc, the last filter, not direct action: all that is not exempt and that no class's filter took is the default
+ * class's. */
+SEC("tc")
+int pass(struct __sk_buff *skb)
+{
+	return skb->tc_index == QOSD_TC_EXEMPT ? NO_MATCH : MATCH;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * qosd_abi: the layouts that the BPF programs and the daemon share; both compilers check them. A change of a layout
+ * or a meaning here raises QOSD_ABI, which names the pin directory, so that old maps are never read as new ones.
+ */
+#ifndef QOSD_ABI_H
+#define QOSD_ABI_H
+
+#ifndef __bpf__
+#include <assert.h>
+#include <linux/types.h>
+#endif
+
+#define QOSD_ABI 1
+
+#define QOSD_RULES_MAX    512 /* rules a hook: bits of a row */
+#define QOSD_SETS_MAX     64  /* sets a daemon: slots of the outer maps */
+#define QOSD_DEPTH_MAX    8   /* classes from a leaf to the root, both counted */
+#define QOSD_CLASSES_MAX  65000
+#define QOSD_CONTINUE_MAX 32 /* classes with `conform: continue` a hook */
+
+/* skb->tc_index of a packet that no policer may touch (engine tc): protected, not IP, bypassed, or in a class of
+ * QOSD_KIND_PASS, which would otherwise fall through to the `pass` filter and its default class. */
+#define QOSD_TC_EXEMPT 0xffff
+
+/* ---- sets --------------------------------------------------------------------------------------------------------
+ * Three outer maps (array of maps, QOSD_SETS_MAX slots) hold each set's inner maps:
+ *   sets_learned   hash  struct qosd_addr -> struct qosd_learned   measured; max_entries is the set's max
+ *   sets_written   hash  struct qosd_addr -> struct qosd_written   configured, and live edits
+ *   sets_prefixes  LPM   struct qosd_lpm  -> struct qosd_written   configured prefixes that are not single addresses
+ * An address is IPv6, or IPv4 as ::ffff:a.b.c.d.
+ */
+struct qosd_addr {
+	__u8 b[16];
+};
+
+struct qosd_lpm {
+	__u32 prefixlen; /* 0..128 */
+	struct qosd_addr addr;
+};
+
+enum qosd_how {
+	QOSD_HOW_IP = 1,
+	QOSD_HOW_ARP = 2,
+	QOSD_HOW_ND = 4,
+	QOSD_HOW_RESTORED = 8, /* by the daemon, from the state directory */
+};
+
+struct qosd_learned {
+	__u64 first_ns; /* bpf_ktime_get_ns */
+	__u64 last_ns;
+	__u32 ifindex; /* where it was seen last */
+	__u32 how;     /* bits of enum qosd_how */
+};
+
+struct qosd_written {
+	__u64 up_Bps; /* bytes a second; 0: none of its own */
+	__u64 down_Bps;
+};
+
+enum qosd_when_full {
+	QOSD_FULL_REFUSE,
+	QOSD_FULL_EVICT, /* the program asks the daemon through the event ring */
+};
+
+/* sets_conf: array by slot, configured. */
+struct qosd_set_conf {
+	__u64 timeout_ns; /* 0: never; an older entry no longer counts, whoever removes it */
+	__u32 n_prefixes; /* 0: sets_prefixes need not be asked */
+	__u32 when_full;  /* enum qosd_when_full */
+	__u32 from;       /* bits of enum qosd_how that teach */
+	__u32 pad;
+};
+
+/* sets_stats: per-CPU array by slot. */
+struct qosd_set_stats {
+	__u64 learned;  /* new addresses put in */
+	__u64 refused;  /* the map was full */
+	__u64 fenced;   /* outside `within` */
+	__u64 unusable; /* multicast, broadcast, loopback, unspecified, link-local */
+	__u64 asked;    /* QOSD_EVENT_SET_FULL sent, at most one a millisecond and CPU */
+	__u64 asked_ns; /* when the last was */
+};
+
+/* ---- classes -----------------------------------------------------------------------------------------------------
+ * Per hook, by class number: conf (array, configured), clock (array, measured), stats (per-CPU array, measured).
+ * Number 0 is no class: what passes unclassified; its stats count that.
+ */
+enum qosd_kind {
+	QOSD_KIND_PASS,   /* no rate of its own; engine tc: nor above it */
+	QOSD_KIND_POLICE, /* token bucket here */
+	QOSD_KIND_COUNT,  /* classed here, policed by a tc action behind */
+	QOSD_KIND_EDT,
+	QOSD_KIND_HTB,
+};
+
+enum qosd_exceed {
+	QOSD_EXCEED_DROP,
+	QOSD_EXCEED_PASS,
+	QOSD_EXCEED_DSCP,
+};
+
+#define QOSD_REMARK_DSCP 1
+#define QOSD_REMARK_MARK 2
+
+struct qosd_class_conf {
+	__u64 burst_ns; /* the bucket's depth, as time at the rate */
+	__u32 mult;     /* ns = bytes * mult >> shift, as in psched_ratecfg_precompute (net/sched/sch_generic.c) */
+	__u32 shift;
+	__u32 mtu;     /* bytes of one packet on the wire; 0: any */
+	__u32 parent;  /* class number whose bucket must conform too; 0: none */
+	__u32 classid; /* HTB: major:minor for skb->priority */
+	__u32 mark;
+	__u32 mark_mask;
+	__u8 kind;        /* enum qosd_kind */
+	__u8 exceed;      /* enum qosd_exceed */
+	__u8 exceed_dscp; /* the six bits */
+	__u8 conform_continue;
+	__u8 remark; /* bits of QOSD_REMARK_* */
+	__u8 remark_dscp;
+	__u8 pad[22];
+};
+
+/* One cache line: the only word that packets write. For POLICE the time at which the bucket would be empty of debt
+ * (GCRA); for EDT the departure time of the last packet. */
+struct qosd_class_clock {
+	__u64 last_ns;
+	__u64 pad[7];
+};
+
+/* A packet counts at its class, then at each class up `parent` as far as it gets. */
+struct qosd_class_stats {
+	__u64 packets; /* that came to the class, segments counted */
+	__u64 bytes;   /* wire bytes of those */
+	__u64 drop_packets;
+	__u64 drop_bytes;
+	__u64 exceed_packets; /* over the rate and not dropped */
+	__u64 exceed_bytes;
+};
+
+/* hook_stats: per-CPU array of one. */
+struct qosd_hook_stats {
+	__u64 packets;
+	__u64 bypassed;
+	__u64 not_ip;    /* passed: ARP, PPPoE discovery, .. */
+	__u64 malformed; /* passed: ends before its addresses, or is not the IP version that it says */
+	__u64 exempt;    /* passed: ND, DHCP, settings: protect */
+	__u64 errors;    /* passed: a helper or a lookup failed */
+};
+
+/* bypass: array of one __u32; not 0 turns every program into a pass. */
+
+/* ---- events: the ring buffer to the daemon ---------------------------------------------------------------------- */
+enum qosd_event_type {
+	QOSD_EVENT_LEARNED = 1,
+	QOSD_EVENT_SET_FULL, /* addr would be learned into slot; evict-oldest */
+};
+
+struct qosd_event {
+	__u32 type; /* enum qosd_event_type */
+	__u32 slot;
+	__u64 now_ns;
+	struct qosd_addr addr;
+	__u32 ifindex;
+	__u32 how;
+};
+
+/* ---- what is fixed before a program is loaded (.rodata), the same for every field of the hook ---------------------
+ */
+#define QOSD_LEARN_MAX 4  /* sets one interface teaches */
+#define QOSD_ATOMS_MAX 32 /* set memberships, and mark tests, of one hook */
+
+enum qosd_linklayer {
+	QOSD_LINK_ETHERNET,
+	QOSD_LINK_ATM,
+	QOSD_LINK_PTM,
+};
+
+struct qosd_hook_conf {
+	__u32 ingress;       /* 1: clsact ingress, 0: egress */
+	__u32 l2_len;        /* 14: Ethernet header in front; 0: the packet starts at IP */
+	__u32 engine_tc;     /* leave the class in tc_index, let the next filters police */
+	__u32 has_policy;    /* 0: this hook only learns */
+	__u32 default_class; /* class number of what no rule matches; 0: pass */
+	__u32 resume_class;  /* engine tc, after a class with `conform: continue`: act only on tc_index == this */
+	__u32 resume_rule;   /* and match only rules from this one on */
+	__s32 overhead;      /* bytes added to every packet on the wire */
+	__u32 mpu;
+	__u32 linklayer; /* enum qosd_linklayer */
+	__u32 learn_n;
+	__u32 learn_slot[QOSD_LEARN_MAX];
+};
+
+/* ---- a program's own tables, filled before it is attached, never changed -------------------------------------------
+ * A field's value gives the number of a row; the AND of the rows of all fields in use has a bit for each rule that
+ * holds.
+ */
+#define QOSD_WORDS_MAX (QOSD_RULES_MAX / 64)
+
+/* Bits of qosd_table_conf.uses. */
+enum qosd_use {
+	QOSD_USE_SRC = 1,
+	QOSD_USE_DST = 2,
+	QOSD_USE_SPORT = 4,
+	QOSD_USE_DPORT = 8,
+	QOSD_USE_PROTO = 16,
+	QOSD_USE_DSCP = 32,
+	QOSD_USE_VLAN = 64,
+	QOSD_USE_FAMILY = 128,
+	QOSD_USE_LENGTH = 256,
+	QOSD_USE_TCP_FLAGS = 512,
+	QOSD_USE_ICMP_TYPE = 1024,
+};
+
+/* What stands for "the packet has none" in each field. */
+#define QOSD_NO_PORT      65536
+#define QOSD_NO_VLAN      4096
+#define QOSD_NO_TCP_FLAGS 256
+#define QOSD_NO_ICMP_TYPE 256
+#define QOSD_LENGTH_MAX   65535 /* longer ones count as this */
+
+/* Row numbers by value. */
+struct qosd_small_index {
+	__u16 proto[256];
+	__u16 dscp[64];
+	__u16 family[2]; /* IPv4, IPv6 */
+	__u16 tcp_flags[QOSD_NO_TCP_FLAGS + 1];
+	__u16 icmp_type[QOSD_NO_ICMP_TYPE + 1];
+	__u16 vlan[QOSD_NO_VLAN + 1];
+};
+struct qosd_wide_index {
+	__u16 row[65536 + 1]; /* a port or QOSD_NO_PORT, a length */
+};
+
+/* The first rule of a class that holds ends the search, or with `conform: continue` it goes on at `resume`. */
+struct qosd_rule {
+	__u32 class_number; /* 0: protected, passes */
+	__u32 resume;       /* the rule behind the class's last one */
+};
+
+/* A yes-or-no question with a row for each answer. */
+enum qosd_atom_kind {
+	QOSD_ATOM_SRC_SET, /* value: slot */
+	QOSD_ATOM_DST_SET,
+	QOSD_ATOM_MARK,   /* (skb->mark & mask) == value */
+	QOSD_ATOM_IN_DEV, /* value: ifindex */
+};
+struct qosd_atom {
+	__u32 kind; /* enum qosd_atom_kind */
+	__u32 value;
+	__u32 mask;
+	__u16 hit, miss; /* rows */
+};
+
+struct qosd_table_conf {
+	__u64 all[QOSD_WORDS_MAX]; /* a bit for each rule */
+	__u32 words;               /* of a row: 1, 2, 4 or 8 */
+	__u32 uses;                /* bits of enum qosd_use */
+	__u32 rounds;              /* classes with `conform: continue` */
+	__u32 n_atoms;
+	struct qosd_atom atoms[QOSD_ATOMS_MAX];
+};
+
+/* A hook's fence: LPM trie of what its sets may learn. */
+struct qosd_fence {
+	__u32 prefixlen; /* 32 + 0..128 */
+	__u32 slot;
+	struct qosd_addr addr;
+};
+
+#ifndef __bpf__
+static_assert(sizeof(struct qosd_addr) == 16, "addr");
+static_assert(sizeof(struct qosd_lpm) == 20, "lpm");
+static_assert(sizeof(struct qosd_learned) == 24, "learned");
+static_assert(sizeof(struct qosd_written) == 16, "written");
+static_assert(sizeof(struct qosd_set_conf) == 24, "set_conf");
+static_assert(sizeof(struct qosd_class_conf) == 64, "class_conf");
+static_assert(sizeof(struct qosd_class_clock) == 64, "class_clock");
+static_assert(sizeof(struct qosd_class_stats) == 48, "class_stats");
+static_assert(sizeof(struct qosd_set_stats) == 48, "set_stats");
+static_assert(sizeof(struct qosd_rule) == 8, "rule");
+static_assert(sizeof(struct qosd_atom) == 16, "atom");
+static_assert(sizeof(struct qosd_table_conf) == 80 + 16 * QOSD_ATOMS_MAX, "table_conf");
+static_assert(sizeof(struct qosd_fence) == 24, "fence");
+#endif
+
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * harness: what BPF_PROG_TEST_RUN cannot put into a packet from outside, and what it does not show afterwards.
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* The program under test, for push_vlan. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} next SEC(".maps");
+
+/* What the last packet looked like at the end of the chain of filters. */
+struct look {
+	__u32 packets;
+	__u32 tc_index;
+	__u32 mark;
+	__u32 vlan_present;
+	__u32 linear; /* bytes */
+	__u32 len;
+	__u32 wire_len;
+	__u32 gso_segs;
+	__u32 gso_size;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct look);
+} looked SEC(".maps");
+
+__u32 vlan_tci;     /* of push_vlan */
+__u32 put_tc_index; /* of put */
+
+/* A tag in the metadata, then the program under test. */
+SEC("tc")
+int push_vlan(struct __sk_buff *skb)
+{
+	if (bpf_skb_vlan_push(skb, bpf_htons(0x8100), vlan_tci))
+		return 1001;
+	bpf_tail_call(skb, &next, 0);
+	return 1002;
+}
+
+/* What a run costs at least, for bench/bench_classify. */
+SEC("tc")
+int empty(struct __sk_buff *skb)
+{
+	(void)skb;
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int put(struct __sk_buff *skb)
+{
+	skb->tc_index = put_tc_index;
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int look(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct look *l = bpf_map_lookup_elem(&looked, &zero);
+
+	if (!l)
+		return TC_ACT_UNSPEC;
+	l->packets++;
+	l->tc_index = skb->tc_index;
+	l->mark = skb->mark;
+	l->vlan_present = skb->vlan_present;
+	l->linear = (long)skb->data_end - (long)skb->data;
+	l->len = skb->len;
+	l->wire_len = skb->wire_len;
+	l->gso_segs = skb->gso_segs;
+	l->gso_size = skb->gso_size;
+	return TC_ACT_UNSPEC;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "maps.h"
+
+struct model_class harness_classes[HARNESS_CLASSES];
+struct model_set harness_sets[QOSD_SETS_MAX];
+
+static int name_class(void *ctx, const struct model_class *c)
+{
+	(void)ctx;
+	return (int)(c - harness_classes);
+}
+
+static int name_set(void *ctx, const struct model_set *s)
+{
+	(void)ctx;
+	return (int)(s - harness_sets);
+}
+
+/* Interfaces are called by their numbers. */
+static int name_ifindex(void *ctx, const char *ifname)
+{
+	(void)ctx;
+	return atoi(ifname);
+}
+
+const struct tables_names harness_names = {name_class, name_set, name_ifindex, NULL};
+
+/* ---- maps
+ * ------------------------------------------------------------------------------------------------------------ */
+
+void harness_need_bpf(void)
+{
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "probe", 4, 4, 1, NULL);
+
+	if (fd < 0) {
+		printf("SKIP: bpf(2): %s\n", strerror(errno));
+		exit(77);
+	}
+	close(fd);
+}
+
+static int create(const struct kobj_map *m, int inner)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = m->flags, .inner_map_fd = inner < 0 ? 0 : (uint32_t)inner);
+	int fd = bpf_map_create(m->type, "harness", m->key_size, m->value_size, m->max_entries, &opts);
+
+	if (fd < 0)
+		fail_msg("bpf_map_create: %s", strerror(errno));
+	return fd;
+}
+
+static int keep(struct test_hook *h, const char *path, int fd)
+{
+	assert_true(h->n_maps < HARNESS_MAPS);
+	(void)snprintf(h->maps[h->n_maps].path, sizeof(h->maps[0].path), "%s", path);
+	h->maps[h->n_maps++].fd = fd;
+	return fd;
+}
+
+static void add_map(struct test_hook *h, const char *dir, enum map_role role, uint32_t max_entries)
+{
+	struct kobj_map m, inner = {0};
+	char path[64];
+	int fd = -1;
+
+	maps_describe(role, &m);
+	if (max_entries)
+		m.max_entries = max_entries;
+	if (m.inner_type) {
+		inner = (struct kobj_map){.type = m.inner_type,
+					  .key_size = m.inner_key_size,
+					  .value_size = m.inner_value_size,
+					  .flags = m.inner_flags,
+					  .max_entries = 1};
+		fd = create(&inner, -1);
+	}
+	(void)snprintf(path, sizeof(path), "%s%s", dir, maps_name(role));
+	(void)keep(h, path, create(&m, fd));
+	if (fd >= 0)
+		close(fd);
+}
+
+int harness_map(struct test_hook *h, const char *path)
+{
+	for (size_t i = 0; i < h->n_maps; i++)
+		if (strcmp(h->maps[i].path, path) == 0)
+			return h->maps[i].fd;
+	return -ENOENT;
+}
+
+int harness_set_map(struct test_hook *h, uint32_t slot, const char *what)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "set%u/%s", slot, what);
+	return harness_map(h, path);
+}
+
+static int map_fd(void *ctx, const char *path)
+{
+	return harness_map(ctx, path);
+}
+
+void harness_open(struct test_hook *h)
+{
+	memset(h, 0, sizeof(*h));
+	memset(harness_classes, 0, sizeof(harness_classes));
+	h->arena = arena_new();
+	h->diag = diag_new();
+	h->prog = -1;
+	for (enum map_role role = MAP_SETS_LEARNED; role <= MAP_EVENTS; role++)
+		add_map(h, "", role, 0);
+	add_map(h, "hook/", MAP_CONF, HARNESS_CLASSES);
+	add_map(h, "hook/", MAP_CLOCK, HARNESS_CLASSES);
+	add_map(h, "hook/", MAP_STATS, HARNESS_CLASSES);
+	add_map(h, "hook/", MAP_HOOK_STATS, 0);
+	h->spec = (struct prog_spec){.kind = PROG_CLASSIFY,
+				     .conf = {.l2_len = ETH_HLEN, .has_policy = 1, .ingress = 1},
+				     .hook_path = "hook"};
+}
+
+void harness_close(struct test_hook *h)
+{
+	for (size_t i = 0; i < h->n_maps; i++)
+		close(h->maps[i].fd);
+	if (h->prog >= 0)
+		close(h->prog);
+	diag_free(h->diag);
+	arena_free(h->arena);
+}
+
+static void put(int fd, const void *key, const void *value)
+{
+	if (bpf_map_update_elem(fd, key, value, BPF_ANY))
+		fail_msg("bpf_map_update_elem: %s", strerror(errno));
+}
+
+static void add_set_map(struct test_hook *h, uint32_t slot, enum map_role role, enum map_role outer,
+			uint32_t max_entries)
+{
+	char dir[32];
+
+	(void)snprintf(dir, sizeof(dir), "set%u/", slot);
+	add_map(h, dir, role, max_entries);
+	put(harness_map(h, maps_name(outer)), &slot, &h->maps[h->n_maps - 1].fd);
+}
+
+void harness_set(struct test_hook *h, uint32_t slot, const struct qosd_set_conf *conf, uint32_t learned_max)
+{
+	put(harness_map(h, "sets_conf"), &slot, conf);
+	if (learned_max)
+		add_set_map(h, slot, MAP_LEARNED, MAP_SETS_LEARNED, learned_max);
+	add_set_map(h, slot, MAP_WRITTEN, MAP_SETS_WRITTEN, 64);
+	add_set_map(h, slot, MAP_PREFIXES, MAP_SETS_PREFIXES, 64);
+}
+
+void harness_conf(struct test_hook *h, uint32_t number, const struct qosd_class_conf *conf)
+{
+	put(harness_map(h, "hook/conf"), &number, conf);
+}
+
+void harness_bypass(struct test_hook *h, bool on)
+{
+	uint32_t zero = 0, value = on;
+
+	put(harness_map(h, "bypass"), &zero, &value);
+}
+
+/* ---- programs
+ * ---------------------------------------------------------------------------------------------------------- */
+
+int harness_load_spec(struct test_hook *h, const struct prog_spec *spec)
+{
+	char log[2048] = "";
+	int fd = prog_load(spec, map_fd, h, log, sizeof(log));
+
+	if (fd < 0)
+		fail_msg("prog_load: %s: %s", strerror(-fd), log);
+	return fd;
+}
+
+void harness_load(struct test_hook *h)
+{
+	if (h->prog >= 0)
+		close(h->prog);
+	h->prog = harness_load_spec(h, &h->spec);
+}
+
+void harness_rules(struct test_hook *h, const struct rules *r)
+{
+	h->spec.tables = tables_build(h->arena, h->diag, r, &harness_names);
+	if (!h->spec.tables) {
+		diag_print(h->diag, stderr);
+		fail_msg("tables_build refused");
+	}
+	harness_load(h);
+}
+
+int harness_run(int prog, const void *packet, size_t n, struct __sk_buff *ctx, void *out, size_t *out_n)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = (uint32_t)n, .data_out = out,
+		    .data_size_out = out ? (uint32_t)*out_n : 0, .ctx_in = ctx, .ctx_size_in = ctx ? sizeof(*ctx) : 0,
+		    .ctx_out = ctx, .ctx_size_out = ctx ? sizeof(*ctx) : 0);
+
+	if (bpf_prog_test_run_opts(prog, &opts))
+		fail_msg("BPF_PROG_TEST_RUN of %zu bytes: %s", n, strerror(errno));
+	if (out)
+		*out_n = opts.data_size_out;
+	return (int)opts.retval;
+}
+
+/* ---- what was counted
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* A per-CPU entry of 64 bit words, summed up. */
+static void sum(int fd, uint32_t key, void *out, size_t size)
+{
+	int cpus = libbpf_num_possible_cpus();
+	size_t words = size / sizeof(uint64_t);
+	uint64_t *each = xcalloc((size_t)cpus * words, sizeof(*each)), *total = out;
+
+	memset(out, 0, size);
+	assert_int_equal(bpf_map_lookup_elem(fd, &key, each), 0);
+	for (size_t i = 0; i < (size_t)cpus * words; i++)
+		total[i % words] += each[i];
+	free(each);
+}
+
+struct qosd_class_stats harness_stats(struct test_hook *h, uint32_t number)
+{
+	struct qosd_class_stats s;
+
+	sum(harness_map(h, "hook/stats"), number, &s, sizeof(s));
+	return s;
+}
+
+struct qosd_hook_stats harness_hook_stats(struct test_hook *h)
+{
+	struct qosd_hook_stats s;
+
+	sum(harness_map(h, "hook/hook_stats"), 0, &s, sizeof(s));
+	return s;
+}
+
+struct qosd_set_stats harness_set_stats(struct test_hook *h, uint32_t slot)
+{
+	struct qosd_set_stats s;
+
+	sum(harness_map(h, "sets_stats"), slot, &s, sizeof(s));
+	return s;
+}
+
+uint64_t harness_clock(struct test_hook *h, uint32_t number)
+{
+	struct qosd_class_clock c;
+
+	assert_int_equal(bpf_map_lookup_elem(harness_map(h, "hook/clock"), &number, &c), 0);
+	return c.last_ns;
+}
+
+/* ---- packets
+ * ---------------------------------------------------------------------------------------------------------------- */
+
+void packet_bytes(struct packet_buf *p, const void *b, size_t n)
+{
+	assert_true(p->n + n <= sizeof(p->b));
+	memcpy(p->b + p->n, b, n);
+	p->n += n;
+}
+
+void packet_zeros(struct packet_buf *p, size_t n)
+{
+	assert_true(p->n + n <= sizeof(p->b));
+	memset(p->b + p->n, 0, n);
+	p->n += n;
+}
+
+static void put16(struct packet_buf *p, uint16_t v)
+{
+	uint16_t be = htons(v);
+
+	packet_bytes(p, &be, sizeof(be));
+}
+
+static void put8(struct packet_buf *p, uint8_t v)
+{
+	packet_bytes(p, &v, sizeof(v));
+}
+
+static void put_address(struct packet_buf *p, int family, const char *s)
+{
+	uint8_t addr[16];
+
+	assert_int_equal(inet_pton(family, s, addr), 1);
+	packet_bytes(p, addr, family == AF_INET ? 4 : 16);
+}
+
+void packet_ethernet(struct packet_buf *p, uint16_t ethertype)
+{
+	static const uint8_t macs[12] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2};
+
+	memset(p, 0, sizeof(*p));
+	packet_bytes(p, macs, sizeof(macs));
+	put16(p, ethertype);
+}
+
+void packet_vlan(struct packet_buf *p, uint16_t tci, uint16_t ethertype)
+{
+	put16(p, tci);
+	put16(p, ethertype);
+}
+
+void packet_pppoe(struct packet_buf *p, uint16_t ppp_protocol)
+{
+	static const uint8_t head[] = {0x11, 0, 0, 1, 0, 0}; /* the length is nobody's business here */
+
+	packet_bytes(p, head, sizeof(head));
+	put16(p, ppp_protocol);
+}
+
+void packet_ipv4(struct packet_buf *p, const char *src, const char *dst, uint8_t proto)
+{
+	static const uint8_t head[] = {0x45, 0, 0, 0, 0, 1, 0, 0, 64};
+
+	p->l3 = p->n;
+	p->v6 = 0;
+	packet_bytes(p, head, sizeof(head));
+	put8(p, proto);
+	put16(p, 0);
+	put_address(p, AF_INET, src);
+	put_address(p, AF_INET, dst);
+}
+
+void packet_ipv6(struct packet_buf *p, const char *src, const char *dst, uint8_t next)
+{
+	static const uint8_t head[] = {0x60, 0, 0, 0, 0, 0};
+
+	p->l3 = p->n;
+	p->v6 = 1;
+	packet_bytes(p, head, sizeof(head));
+	put8(p, next);
+	put8(p, 64);
+	put_address(p, AF_INET6, src);
+	put_address(p, AF_INET6, dst);
+}
+
+void packet_ports(struct packet_buf *p, uint16_t sport, uint16_t dport)
+{
+	put16(p, sport);
+	put16(p, dport);
+}
+
+void packet_udp(struct packet_buf *p, uint16_t sport, uint16_t dport)
+{
+	packet_ports(p, sport, dport);
+	packet_zeros(p, 4);
+}
+
+void packet_tcp(struct packet_buf *p, uint16_t sport, uint16_t dport, uint8_t flags)
+{
+	packet_ports(p, sport, dport);
+	packet_zeros(p, 8);
+	put8(p, 5 << 4);
+	put8(p, flags);
+	packet_zeros(p, 6);
+}
+
+void packet_arp(struct packet_buf *p, const char *sender, const char *target)
+{
+	static const uint8_t head[] = {0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2};
+
+	packet_bytes(p, head, sizeof(head));
+	put_address(p, AF_INET, sender);
+	packet_zeros(p, 6);
+	put_address(p, AF_INET, target);
+}
+
+static uint16_t ip_checksum(const uint8_t *b, size_t n)
+{
+	uint32_t total = 0;
+
+	for (size_t i = 0; i < n; i += 2)
+		total += (uint32_t)(b[i] << 8 | b[i + 1]);
+	while (total >> 16)
+		total = (total & 0xffff) + (total >> 16);
+	return (uint16_t)~total;
+}
+
+static void poke16(uint8_t *b, size_t v)
+{
+	b[0] = (uint8_t)(v >> 8);
+	b[1] = (uint8_t)v;
+}
+
+void packet_done(struct packet_buf *p)
+{
+	uint8_t *ip = p->b + p->l3;
+
+	if (p->v6) {
+		poke16(ip + 4, p->n - p->l3 - 40);
+		return;
+	}
+	poke16(ip + 2, p->n - p->l3);
+	poke16(ip + 10, 0);
+	poke16(ip + 10, ip_checksum(ip, (size_t)(ip[0] & 15) * 4));
+}
+
+void packet_pad_to(struct packet_buf *p, size_t n)
+{
+	if (n > p->n)
+		packet_zeros(p, n - p->n);
+	packet_done(p);
+}

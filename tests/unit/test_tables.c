@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * tables: rules as rows of bits hold for the same packets as the rules do.
+ */
+#include "tables.h"
+
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../bpf/random_rules.h"
+
+#define ALL_FIELDS ((1u << FIELDS) - 1)
+#define CLASSES    9
+#define SETS       3
+
+static struct model_class classes[CLASSES];
+static struct model_set sets[SETS];
+
+static int class_number(void *ctx, const struct model_class *c)
+{
+	(void)ctx;
+	return (int)(c - classes);
+}
+
+static int set_slot(void *ctx, const struct model_set *s)
+{
+	(void)ctx;
+	return (int)(s - sets) + 5; /* a slot is not an index */
+}
+
+static int ifindex(void *ctx, const char *ifname)
+{
+	(void)ctx;
+	return atoi(ifname);
+}
+
+static const struct tables_names names = {class_number, set_slot, ifindex, NULL};
+
+static bool in_set(void *ctx, const struct model_set *s, const struct in6_addr *addr)
+{
+	(void)ctx;
+	return random_in_set((uint32_t)(s - sets), addr);
+}
+
+static bool in_slot(void *ctx, uint32_t slot, const struct in6_addr *addr)
+{
+	(void)ctx;
+	return random_in_set(slot - 5, addr);
+}
+
+struct fixture {
+	struct arena *arena;
+	struct diag *diag;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+
+	memset(classes, 0, sizeof(classes));
+	f->arena = arena_new();
+	f->diag = diag_new();
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	arena_free(f->arena);
+	diag_free(f->diag);
+	free(f);
+	return 0;
+}
+
+static struct in6_addr address(const char *s)
+{
+	struct in6_addr a;
+	char mapped[64];
+
+	if (inet_pton(AF_INET6, s, &a) == 1)
+		return a;
+	(void)snprintf(mapped, sizeof(mapped), "::ffff:%s", s);
+	assert_int_equal(inet_pton(AF_INET6, mapped, &a), 1);
+	return a;
+}
+
+static struct packet_fields packet(const char *src, const char *dst, uint8_t proto, uint16_t dport)
+{
+	struct packet_fields p = {.src = address(src),
+				  .dst = address(dst),
+				  .proto = proto,
+				  .has_ports = true,
+				  .dport = dport,
+				  .length = 100,
+				  .vlan = -1,
+				  .tcp_flags = -1,
+				  .icmp_type = -1,
+				  .in_dev = ""};
+
+	p.family = IN6_IS_ADDR_V4MAPPED(&p.src) ? 4 : 6;
+	return p;
+}
+
+static struct prefix prefix(const char *s, uint8_t bits)
+{
+	struct prefix p = {.addr = address(s), .bits = bits};
+
+	p.v4 = IN6_IS_ADDR_V4MAPPED(&p.addr);
+	return p;
+}
+
+/* ---- normal use ---- */
+
+static void first_rule_that_holds_wins(void **state)
+{
+	struct fixture *f = *state;
+	struct prefix lan = prefix("10.0.0.0", 104);
+	struct range https = {443, 443};
+	struct literal to_lan = {.field = FIELD_DST, .prefixes = &lan, .n = 1},
+		       web = {.field = FIELD_DPORT, .ranges = &https, .n = 1};
+	struct rule v[] = {{.cls = &classes[1], .literals = &web, .n = 1},
+			   {.cls = &classes[2], .literals = &to_lan, .n = 1}};
+	struct rules r = {.v = v, .n = 2};
+	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
+	struct packet_fields both = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443),
+			     lan_only = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 80),
+			     none = packet("1.1.1.1", "11.0.0.1", IPPROTO_TCP, 80);
+
+	assert_int_equal(tables_match(t, &both, 0, 0, in_slot, NULL), 0);
+	assert_int_equal(tables_match(t, &both, 1, 0, in_slot, NULL), 1);
+	assert_int_equal(tables_match(t, &lan_only, 0, 0, in_slot, NULL), 1);
+	assert_int_equal(tables_match(t, &none, 0, 0, in_slot, NULL), -1);
+	assert_int_equal(t->rules[0].class_number, 1);
+	assert_int_equal(t->rules[1].class_number, 2);
+	assert_int_equal(t->conf.words, 1);
+	assert_int_equal(t->conf.uses, QOSD_USE_DST | QOSD_USE_DPORT);
+	assert_null(t->sport);
+	assert_null(t->small);
+}
+
+/* ---- edges ---- */
+
+static void same_as_rules_match_on_random_rules(void **state)
+{
+	struct fixture *f = *state;
+	const char *env = getenv("QOSD_SEED");
+	uint64_t first = env ? strtoull(env, NULL, 0) : 1, last = env ? first : 150;
+
+	for (uint64_t seed = first; seed <= last; seed++) {
+		struct random r = {.state = seed * 0x9e3779b97f4a7c15ull};
+		size_t n = seed % 10 == 0 ? QOSD_RULES_MAX : 1 + random_below(&r, 100);
+		struct rules *rules = random_rules(f->arena, &r, n, ALL_FIELDS, classes, CLASSES, sets, SETS);
+		struct tables *t = tables_build(f->arena, f->diag, rules, &names);
+
+		assert_non_null(t);
+		for (int i = 0; i < 300; i++) {
+			struct packet_fields p = random_packet(&r);
+			int want = rules_match(rules, &p, in_set, NULL);
+			int got = tables_match(t, &p, 0, (uint32_t)atoi(p.in_dev), in_slot, NULL);
+
+			if (got != want)
+				fail_msg("seed %llu: rule %d, not %d, for %s", (unsigned long long)seed, got, want,
+					 packet_fields_text(&p));
+		}
+	}
+}
+
+static void v6_everything_is_not_v4(void **state)
+{
+	struct fixture *f = *state;
+	struct prefix everything = prefix("::", 0);
+	struct literal any_v6 = {.field = FIELD_SRC, .prefixes = &everything, .n = 1};
+	struct rule v[] = {{.cls = &classes[1], .literals = &any_v6, .n = 1}};
+	struct rules r = {.v = v, .n = 1};
+	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
+	struct packet_fields v4 = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443),
+			     v6 = packet("fd00::1", "fd00::2", IPPROTO_TCP, 443);
+
+	assert_int_equal(tables_match(t, &v4, 0, 0, in_slot, NULL), -1);
+	assert_int_equal(tables_match(t, &v6, 0, 0, in_slot, NULL), 0);
+}
+
+static void nested_prefixes_of_one_and_of_many_rules(void **state)
+{
+	struct fixture *f = *state;
+	struct prefix wide[] = {prefix("10.0.0.0", 104), prefix("10.0.0.0", 120), prefix("0.0.0.0", 96)};
+	struct prefix narrow = prefix("10.0.0.128", 121);
+	struct literal but_narrow[] = {{.field = FIELD_SRC, .prefixes = wide, .n = 2},
+				       {.field = FIELD_SRC, .prefixes = &narrow, .n = 1, .negated = true}},
+		       any = {.field = FIELD_SRC, .prefixes = &wide[2], .n = 1};
+	struct rule v[] = {{.cls = &classes[1], .literals = but_narrow, .n = 2},
+			   {.cls = &classes[2], .literals = &any, .n = 1}};
+	struct rules r = {.v = v, .n = 2};
+	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
+	static const struct {
+		const char *src;
+		int rule;
+	} cases[] = {{"10.0.0.127", 0}, {"10.0.0.128", 1}, {"10.0.1.0", 0}, {"11.0.0.1", 1}, {"fd00::1", -1}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct packet_fields p = packet(cases[i].src, "1.1.1.1", IPPROTO_TCP, 1);
+
+		assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), cases[i].rule);
+	}
+}
+
+static void absent_values_satisfy_only_negations(void **state)
+{
+	struct fixture *f = *state;
+	struct range any_port = {0, 65535}, any_vlan = {0, 4095};
+	struct literal port = {.field = FIELD_SPORT, .ranges = &any_port, .n = 1},
+		       no_vlan = {.field = FIELD_VLAN, .ranges = &any_vlan, .n = 1, .negated = true};
+	struct rule v[] = {{.cls = &classes[1], .literals = &port, .n = 1},
+			   {.cls = &classes[2], .literals = &no_vlan, .n = 1}};
+	struct rules r = {.v = v, .n = 2};
+	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
+	struct packet_fields p = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443);
+
+	p.vlan = 4095;
+	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), 0);
+	p.has_ports = false;
+	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), -1);
+	p.vlan = -1;
+	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), 1);
+}
+
+static void an_absent_interface_is_not_where_local_packets_come_from(void **state)
+{
+	struct fixture *f = *state;
+	struct literal gone = {.field = FIELD_IN_DEV, .ifname = "0"};
+	struct rule v[] = {{.cls = &classes[1], .literals = &gone, .n = 1}};
+	struct rules r = {.v = v, .n = 1};
+	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
+	struct packet_fields p = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443);
+
+	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), -1);
+}
+
+static void continue_goes_on_behind_the_last_rule_of_the_class(void **state)
+{
+	struct fixture *f = *state;
+	struct rule v[] = {
+		{.cls = NULL}, {.cls = &classes[1]}, {.cls = &classes[2]}, {.cls = &classes[1]}, {.cls = &classes[3]}};
+	struct rules r = {.v = v, .n = 5};
+	struct tables *t;
+
+	classes[1].conform = CONFORM_CONTINUE;
+	t = tables_build(f->arena, f->diag, &r, &names);
+	assert_int_equal(t->conf.rounds, 1);
+	assert_int_equal(t->rules[0].class_number, 0);
+	assert_int_equal(t->rules[1].resume, 4);
+	assert_int_equal(t->rules[3].resume, 4);
+	assert_int_equal(t->rules[2].resume, 3);
+}
+
+static void alike_rules_share_rows(void **state)
+{
+	struct fixture *f = *state;
+	struct range web = {443, 443};
+	struct literal to_web = {.field = FIELD_DPORT, .ranges = &web, .n = 1};
+	struct rule v[QOSD_RULES_MAX];
+	struct rules r = {.v = v, .n = QOSD_RULES_MAX};
+	struct tables *t;
+
+	for (size_t i = 0; i < QOSD_RULES_MAX; i++)
+		v[i] = (struct rule){.cls = &classes[1], .literals = &to_web, .n = 1};
+	t = tables_build(f->arena, f->diag, &r, &names);
+	assert_int_equal(t->conf.words, QOSD_WORDS_MAX);
+	assert_int_equal(t->rows.n, 2); /* 443, and every other port */
+}
+
+static void more_questions_than_atoms_are_told(void **state)
+{
+	struct fixture *f = *state;
+	struct literal marks[QOSD_ATOMS_MAX + 1];
+	struct rule v[QOSD_ATOMS_MAX + 1];
+	struct rules r = {.v = v, .n = QOSD_ATOMS_MAX};
+
+	for (uint32_t i = 0; i <= QOSD_ATOMS_MAX; i++) {
+		marks[i] = (struct literal){.field = FIELD_MARK, .value = i, .mask = 0xff};
+		v[i] = (struct rule){.cls = &classes[1], .literals = &marks[i], .n = 1};
+	}
+	assert_non_null(tables_build(f->arena, f->diag, &r, &names));
+	r.n++;
+	assert_null(tables_build(f->arena, f->diag, &r, &names));
+	assert_int_equal(diag_errors(f->diag), 1);
+	assert_string_equal(diag_get(f->diag, 0)->id, "too-many-tests");
+}
+
+static void no_rules_at_all(void **state)
+{
+	struct fixture *f = *state;
+	struct rules r = {0};
+	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
+	struct packet_fields p = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443);
+
+	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), -1);
+}
+
+static void digest_follows_the_content(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t digest[3];
+
+	for (int i = 0; i < 3; i++) {
+		struct random r = {.state = 77};
+		struct rules *rules = random_rules(f->arena, &r, 40, ALL_FIELDS, classes, CLASSES, sets, SETS);
+
+		if (i == 2)
+			rules->v[7].cls = &classes[rules->v[7].cls == &classes[1] ? 2 : 1];
+		digest[i] = tables_digest(tables_build(f->arena, f->diag, rules, &names));
+	}
+	assert_true(digest[0] == digest[1]);
+	assert_true(digest[0] != digest[2]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(first_rule_that_holds_wins, setup, teardown),
+		cmocka_unit_test_setup_teardown(same_as_rules_match_on_random_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(v6_everything_is_not_v4, setup, teardown),
+		cmocka_unit_test_setup_teardown(nested_prefixes_of_one_and_of_many_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(absent_values_satisfy_only_negations, setup, teardown),
+		cmocka_unit_test_setup_teardown(an_absent_interface_is_not_where_local_packets_come_from, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(continue_goes_on_behind_the_last_rule_of_the_class, setup, teardown),
+		cmocka_unit_test_setup_teardown(alike_rules_share_rows, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_questions_than_atoms_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(no_rules_at_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(digest_follows_the_content, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
