@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "kernel.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/pkt_sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bpf_map.h"
+#include "map_change.h"
+#include "nl.h"
+#include "pins.h"
+#include "prog.h"
+#include "tc_action.h"
+#include "tc_filter.h"
+#include "tc_qdisc.h"
+
+/* Requests of one kind are carried out together, up to so many. */
+#define RUN_MAX 4096
+/* A filter lets go of its actions an RCU grace period after it is gone; until then the kernel refuses to delete them,
+ * with EPERM. */
+#define UNBIND_TRIES    300
+#define UNBIND_PAUSE_NS 10000000l
+
+/* A program that filters of this apply share. */
+struct prog {
+	struct prog *next;
+	unsigned users;
+	int fd;
+	uint32_t id;      /* of one that was there before */
+	const char *name; /* of one that was loaded: its filter's, which stands for all that is in it */
+};
+
+/* A map that changes in this apply; the forward request and its undo share it. */
+struct change {
+	struct change *next;
+	unsigned users;
+	struct map_change *map;
+};
+
+struct request {
+	const struct request_kind *kind;
+	struct nlmsghdr *msg;                  /* of the netlink kinds */
+	int ifindex;                           /* of a qdisc that is removed */
+	struct prog *prog;                     /* kept open for msg */
+	struct change *change;                 /* of maps */
+	enum map_time to;                      /* of maps */
+	const char *path;                      /* of an entry's map */
+	const struct kobj_entry *put, *remove; /* of entries, one of them or none */
+};
+
+struct real {
+	struct kernel pub;
+	struct nl *nl;
+	struct pins *pins;
+	struct prog *progs;
+	struct change *changes;
+	struct change *asked;   /* what find_change found last, or NULL */
+	const char *asked_path; /* and for which path */
+	long fail_at;           /* requests to carry out before the one that fails; -1: none fails */
+};
+
+/* Carries out n requests of this kind, in order, and says in result how it went, -ECANCELED where one was not tried. 0
+ * or the first error. */
+struct request_kind {
+	int (*commit)(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size);
+};
+
+static const struct request_kind message_request, qdisc_removal_request, action_removal_request, map_request,
+	entry_request;
+
+/* ---- the three verbs ---- */
+
+/* Encodes one kind of object's step. 0, or -errno with words in text. */
+typedef int prepare_fn(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+		       size_t size);
+static prepare_fn prepare_map, prepare_entry, prepare_qdisc, prepare_action, prepare_filter;
+
+static void release(void *ctx, struct request *r);
+
+static int prepare(void *ctx, const struct step *s, struct request **fwd, struct request **undo, char *text,
+		   size_t size)
+{
+	static prepare_fn *const kinds[KOBJ_KINDS] = {
+		[KOBJ_MAP] = prepare_map,       [KOBJ_ENTRY] = prepare_entry,   [KOBJ_QDISC] = prepare_qdisc,
+		[KOBJ_ACTION] = prepare_action, [KOBJ_FILTER] = prepare_filter,
+	};
+	struct real *k = ctx;
+	int err;
+
+	text[0] = '\0';
+	*fwd = xcalloc(1, sizeof(**fwd));
+	*undo = xcalloc(1, sizeof(**undo));
+	err = kinds[(s->after ? s->after : s->before)->kind](k, s, *fwd, *undo, text, size);
+	if (err) {
+		release(k, *fwd);
+		release(k, *undo);
+		*fwd = *undo = NULL;
+	}
+	return err;
+}
+
+static bool together(const struct request *a, const struct request *b)
+{
+	return a->kind == b->kind && (a->path == b->path || (a->path && b->path && !strcmp(a->path, b->path)));
+}
+
+static size_t run_length(const struct real *k, struct request *const *r, size_t n)
+{
+	size_t max = n < RUN_MAX ? n : RUN_MAX, run = 1;
+
+	if (k->fail_at > 0 && (size_t)k->fail_at < max)
+		max = (size_t)k->fail_at;
+	while (run < max && together(r[0], r[run]))
+		run++;
+	return run;
+}
+
+static int commit(void *ctx, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	struct real *k = ctx;
+	int err = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < n; i++)
+		result[i] = -ECANCELED;
+	for (size_t i = 0, run; i < n && !err; i += run) {
+		if (k->fail_at == 0) {
+			k->fail_at = -1;
+			(void)snprintf(text, size, "made to fail by a test"); /* cut to fit */
+			return result[i] = -EIO;
+		}
+		run = run_length(k, r + i, n - i);
+		err = r[i]->kind->commit(k, r + i, run, result + i, text, size);
+		if (k->fail_at > 0)
+			k->fail_at -= (long)run;
+	}
+	return err;
+}
+
+static void prog_put(struct real *k, struct prog *p);
+static void change_put(struct real *k, struct change *c);
+
+static void release(void *ctx, struct request *r)
+{
+	struct real *k = ctx;
+
+	k->asked_path = NULL; /* may be this request's */
+	prog_put(k, r->prog);
+	change_put(k, r->change);
+	free(r->msg);
+	free(r);
+}
+
+struct kernel *kernel_new(struct nl *nl, struct pins *pins)
+{
+	struct real *k = xcalloc(1, sizeof(*k));
+
+	k->pub = (struct kernel){.ctx = k, .prepare = prepare, .commit = commit, .release = release};
+	k->nl = nl;
+	k->pins = pins;
+	k->fail_at = -1;
+#ifdef QOSD_FAULT_INJECTION
+	if (getenv("QOSD_FAIL_AT"))
+		k->fail_at = strtol(getenv("QOSD_FAIL_AT"), NULL, 10);
+#endif
+	return &k->pub;
+}
+
+void kernel_free(struct kernel *k)
+{
+	if (k)
+		free(k->ctx);
+}
+
+void kernel_fail_at(struct kernel *k, int i)
+{
+	((struct real *)k->ctx)->fail_at = i;
+}
+
+/* ---- netlink messages
+ * -------------------------------------------------------------------------------------------------- */
+
+static struct nlmsghdr *keep(const struct nlmsghdr *msg)
+{
+	return memcpy(xmalloc(msg->nlmsg_len), msg, msg->nlmsg_len);
+}
+
+static int commit_messages(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	struct nlmsghdr **msgs = xcalloc(n, sizeof(struct nlmsghdr *));
+	int err;
+
+	for (size_t i = 0; i < n; i++)
+		msgs[i] = r[i]->msg;
+	err = nl_batch(k->nl, msgs, n, result, text, size);
+	free(msgs);
+	return err;
+}
+static const struct request_kind message_request = {commit_messages};
+
+/* ---- qdiscs
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static int note_filter(const struct nlmsghdr *msg, void *ctx)
+{
+	*(bool *)ctx |= tc_filter_is_any(msg);
+	return 0;
+}
+
+/* With a clsact go all of its filters, and some may be other people's. */
+static bool clsact_is_used(struct real *k, int ifindex)
+{
+	static const uint32_t hooks[] = {TC_H_MIN_INGRESS, TC_H_MIN_EGRESS};
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	bool used = false;
+
+	for (size_t h = 0; h < sizeof(hooks) / sizeof(hooks[0]) && !used; h++) {
+		uint32_t parent = TC_H_MAKE(TC_H_CLSACT, hooks[h]);
+		int err = nl_dump(k->nl, tc_filter_encode_dump(buf, ifindex, parent), note_filter, NULL, &used);
+
+		used |= err && err != -ENODEV; /* in doubt it stays */
+	}
+	return used;
+}
+
+static int commit_qdisc_removal(struct real *k, struct request *const *r, size_t n, int *result, char *text,
+				size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		result[i] = 0;
+		if (clsact_is_used(k, r[i]->ifindex))
+			continue;
+		result[i] = nl_talk(k->nl, r[i]->msg, text, size);
+		if (result[i])
+			return result[i];
+	}
+	return 0;
+}
+static const struct request_kind qdisc_removal_request = {commit_qdisc_removal};
+
+static void encode_qdisc(struct request *r, const struct kobj *from, const struct kobj *to)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+
+	r->kind = to ? &message_request : &qdisc_removal_request;
+	r->ifindex = (to ? to : from)->qdisc.ifindex;
+	r->msg = keep(to ? tc_qdisc_encode_create(buf, &to->qdisc) : tc_qdisc_encode_delete(buf, &from->qdisc));
+}
+
+static int prepare_qdisc(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+			 size_t size)
+{
+	(void)k;
+	if (s->before && s->after) {
+		(void)snprintf(text, size, "%s", tc_qdisc_ops.fixed(s->before, s->after)); /* cut to fit */
+		return -EEXIST;
+	}
+	encode_qdisc(fwd, s->before, s->after);
+	encode_qdisc(undo, s->after, s->before);
+	return 0;
+}
+
+/* ---- actions
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static int remove_action(struct real *k, struct nlmsghdr *msg, char *text, size_t size)
+{
+	const struct timespec pause = {.tv_nsec = UNBIND_PAUSE_NS};
+	int err = nl_talk(k->nl, msg, text, size);
+
+	for (int tries = 0; err == -EPERM && tries < UNBIND_TRIES; tries++) {
+		(void)nanosleep(&pause, NULL); /* a shorter one is as good */
+		err = nl_talk(k->nl, msg, text, size);
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+static int commit_action_removals(struct real *k, struct request *const *r, size_t n, int *result, char *text,
+				  size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		result[i] = remove_action(k, r[i]->msg, text, size);
+		if (result[i])
+			return result[i];
+	}
+	return 0;
+}
+static const struct request_kind action_removal_request = {commit_action_removals};
+
+static void encode_action(struct request *r, const struct kobj *from, const struct kobj *to)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+
+	r->kind = to ? &message_request : &action_removal_request;
+	r->msg = keep(!to    ? tc_action_encode_delete(buf, from->police.index)
+		      : from ? tc_action_encode_change(buf, &to->police)
+			     : tc_action_encode_create(buf, &to->police));
+}
+
+static int prepare_action(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+			  size_t size)
+{
+	(void)k;
+	(void)text;
+	(void)size;
+	encode_action(fwd, s->before, s->after);
+	encode_action(undo, s->after, s->before);
+	return 0;
+}
+
+/* ---- filters
+ * ----------------------------------------------------------------------------------------------------------- */
+
+/* Programs see the maps that this apply is making before those that are pinned. */
+static int map_fd_for_prog(void *ctx, const char *path)
+{
+	struct real *k = ctx;
+	int fd;
+
+	for (const struct change *c = k->changes; c; c = c->next)
+		if (map_change_fd(c->map) >= 0 && !strcmp(map_change_path(c->map), path))
+			return map_change_fd(c->map);
+	fd = pins_map(k->pins, path);
+	return fd < 0 ? -1 : fd;
+}
+
+static struct prog *prog_new(struct real *k, int fd, uint32_t id, const char *name)
+{
+	struct prog *p = xcalloc(1, sizeof(*p));
+
+	*p = (struct prog){.next = k->progs, .users = 1, .fd = fd, .id = id, .name = name};
+	k->progs = p;
+	return p;
+}
+
+static struct prog *prog_use(struct prog *p)
+{
+	p->users++;
+	return p;
+}
+
+static void prog_put(struct real *k, struct prog *p)
+{
+	if (!p || --p->users)
+		return;
+	for (struct prog **at = &k->progs; *at; at = &(*at)->next) {
+		if (*at == p) {
+			*at = p->next;
+			break;
+		}
+	}
+	(void)close(p->fd); /* filters hold what they use */
+	free(p);
+}
+
+static int load_prog(struct real *k, const struct kobj_filter *f, struct prog **out, char *text, size_t size)
+{
+	int fd;
+
+	for (struct prog *p = k->progs; p; p = p->next) {
+		if (p->name && !strcmp(p->name, f->name)) {
+			*out = prog_use(p);
+			return 0;
+		}
+	}
+	fd = prog_load(f->prog, map_fd_for_prog, k, text, size);
+	if (fd < 0)
+		return fd;
+	*out = prog_new(k, fd, 0, f->name);
+	return 0;
+}
+
+/* The program that is attached now is kept, so that undo can put it back. */
+static int find_prog(struct real *k, const struct kobj_filter *f, struct prog **out, char *text, size_t size)
+{
+	int fd;
+
+	for (struct prog *p = k->progs; p; p = p->next) {
+		if (p->id && p->id == f->prog_id) {
+			*out = prog_use(p);
+			return 0;
+		}
+	}
+	fd = f->prog_id ? bpf_prog_get_fd_by_id(f->prog_id) : -ENOENT;
+	if (fd < 0) {
+		(void)snprintf(text, size,
+			       "the filter that is there has no program that could be put back"); /* cut to fit */
+		return fd;
+	}
+	*out = prog_new(k, fd, f->prog_id, NULL);
+	return 0;
+}
+
+static void encode_filter(struct request *r, const struct kobj *from, const struct kobj *to)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+
+	r->kind = &message_request;
+	r->msg = keep(!to    ? tc_filter_encode_delete(buf, &from->filter)
+		      : from ? tc_filter_encode_change(buf, &to->filter, r->prog->fd)
+			     : tc_filter_encode_create(buf, &to->filter, r->prog->fd));
+}
+
+static int prepare_filter(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+			  size_t size)
+{
+	int err = 0;
+
+	if (s->before)
+		err = find_prog(k, &s->before->filter, &undo->prog, text, size);
+	if (!err && s->after)
+		err = load_prog(k, &s->after->filter, &fwd->prog, text, size);
+	if (err)
+		return err;
+	encode_filter(fwd, s->before, s->after);
+	encode_filter(undo, s->after, s->before);
+	return 0;
+}
+
+/* ---- maps
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static void change_put(struct real *k, struct change *c)
+{
+	if (!c || --c->users)
+		return;
+	for (struct change **at = &k->changes; *at; at = &(*at)->next) {
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	}
+	map_change_free(c->map);
+	free(c);
+}
+
+static int commit_maps(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	(void)k;
+	for (size_t i = 0; i < n; i++) {
+		struct map_change *m = r[i]->change->map;
+
+		result[i] = map_change_commit(m, r[i]->to);
+		if (result[i]) {
+			(void)snprintf(text, size, "map %s: %s", map_change_path(m),
+				       strerror(-result[i])); /* cut to fit */
+			return result[i];
+		}
+	}
+	return 0;
+}
+static const struct request_kind map_request = {commit_maps};
+
+static int prepare_map(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+		       size_t size)
+{
+	struct map_change *m;
+	struct change *c;
+	int err = map_change_new(k->pins, s->before, s->after, &m);
+
+	if (err) {
+		(void)snprintf(text, size, "cannot %s the map: %s", s->before ? "open or replace" : "make",
+			       strerror(-err));
+		return err;
+	}
+	c = xcalloc(1, sizeof(*c));
+	*c = (struct change){.next = k->changes, .users = 2, .map = m};
+	k->changes = c;
+	k->asked_path = NULL;
+	fwd->kind = undo->kind = &map_request;
+	fwd->change = undo->change = c;
+	fwd->to = MAP_AFTER;
+	undo->to = MAP_BEFORE;
+	return 0;
+}
+
+/* ---- entries
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static size_t puts_ahead(struct request *const *r, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && r[i]->put)
+		i++;
+	return i;
+}
+
+/* Writes n entries of one map at once. */
+static int put_entries(int fd, struct request *const *r, size_t n, int *result)
+{
+	const struct kobj_entry **entries = xcalloc(n, sizeof(*entries));
+	size_t done;
+	int err;
+
+	for (size_t i = 0; i < n; i++)
+		entries[i] = r[i]->put;
+	err = bpf_map_put_many(fd, entries, n, &done);
+	for (size_t i = 0; i < done; i++)
+		result[i] = 0;
+	if (err)
+		result[done] = err;
+	free(entries);
+	return err;
+}
+
+static int remove_entry(int fd, const struct request *r)
+{
+	int err = r->remove ? bpf_map_remove(fd, r->remove) : 0;
+
+	/* An array that was replaced by a smaller one has lost the entry already. */
+	return err == -E2BIG ? 0 : err;
+}
+
+static int commit_entries(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	int fd = pins_map(k->pins, r[0]->path), err = 0;
+	size_t i = 0;
+
+	if (fd < 0)
+		err = result[0] = fd;
+	while (i < n && !err) {
+		size_t run = puts_ahead(r + i, n - i);
+
+		if (run)
+			err = put_entries(fd, r + i, run, result + i);
+		else
+			err = result[i] = remove_entry(fd, r[i]);
+		i += run ? run : 1;
+	}
+	if (err)
+		(void)snprintf(text, size, "map %s: %s", r[0]->path, strerror(-err)); /* cut to fit */
+	return err;
+}
+static const struct request_kind entry_request = {commit_entries};
+
+/* Entries come sorted by map. */
+static struct change *find_change(struct real *k, const char *path)
+{
+	if (k->asked_path && !strcmp(k->asked_path, path))
+		return k->asked;
+	k->asked_path = path;
+	for (k->asked = k->changes; k->asked; k->asked = k->asked->next)
+		if (!strcmp(map_change_path(k->asked->map), path))
+			break;
+	return k->asked;
+}
+
+static void set_entry(struct request *r, const struct kobj *from, const struct kobj *to)
+{
+	r->put = to ? &to->entry : NULL;
+	r->remove = to ? NULL : &from->entry;
+}
+
+static int prepare_entry(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+			 size_t size)
+{
+	const char *path = (s->after ? s->after : s->before)->entry.path;
+	struct change *c = find_change(k, path);
+
+	(void)text;
+	(void)size;
+	fwd->kind = undo->kind = &entry_request;
+	fwd->path = undo->path = path;
+	set_entry(fwd, s->before, s->after);
+	if (fwd->remove && c)
+		map_change_leave_out(c->map, fwd->remove);
+	/* Where the map is made or replaced in this apply, its undo brings back the old one, or none, with all that was
+	 * in it. */
+	if (!c)
+		set_entry(undo, s->after, s->before);
+	return 0;
+}

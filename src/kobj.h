@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * kobj: a kernel object that qosd may want or find: one struct, one table of kinds. Values are whole and in the
+ * kernel's units, strings belong to the arena of whoever made the set, so that two objects of one key compare with
+ * `same` and a difference is a change to be made. The order of the kinds is the order of creation; deletion goes the
+ * other way.
+ */
+#ifndef QOSD_KOBJ_H
+#define QOSD_KOBJ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "diag.h"
+#include "mem.h"
+
+struct prog_spec;
+
+enum kobj_kind {
+	KOBJ_MAP,    /* a pinned BPF map (and its slot of an outer map) */
+	KOBJ_ENTRY,  /* a configured entry of a pinned map */
+	KOBJ_QDISC,  /* clsact */
+	KOBJ_ACTION, /* an indexed police action */
+	KOBJ_FILTER, /* a cls_bpf filter in our preference range */
+	KOBJ_KINDS
+};
+
+#define KOBJ_KEY_MAX     24
+#define KOBJ_VALUE_MAX   64
+#define KOBJ_ACTIONS_MAX 8 /* police actions of one filter: a class and its ancestors */
+
+/* Filters: preferences that are ours on clsact ingress and egress, protocol all, chain 0. */
+#define KOBJ_PREF_FIRST    20736 /* 0x5100 */
+#define KOBJ_PREF_CLASSIFY 20736 /* the direct-action program; handle 1 */
+#define KOBJ_PREF_CONTINUE 20737 /* + 2k: a class with conform: continue, + 2k + 1: classify again behind it */
+#define KOBJ_CONTINUE_MAX  32
+#define KOBJ_PREF_CLASSES  20864 /* 0x5180: classify_wan, handle is the class number */
+#define KOBJ_PREF_PASS     20865
+#define KOBJ_PREF_LAST     20991 /* 0x51ff */
+/* Police actions: indices that are ours, in this namespace. */
+#define KOBJ_POLICE_FIRST 0x51000000u
+#define KOBJ_POLICE_LAST  0x5100ffffu
+
+struct kobj_map {
+	const char *path; /* below the pin directory: "sets/neighbours/learned". The key */
+	uint32_t type, key_size, value_size, max_entries, flags;            /* BPF_MAP_TYPE_* .. */
+	uint32_t inner_type, inner_key_size, inner_value_size, inner_flags; /* of an outer map; 0 otherwise */
+	const char *outer; /* path of the outer map that holds it, "" for none */
+	uint32_t slot;     /* in the outer map */
+};
+
+struct kobj_entry {
+	const char *path; /* of the map; with key: the key */
+	uint8_t key_size, value_size;
+	uint8_t key[KOBJ_KEY_MAX];
+	uint8_t value[KOBJ_VALUE_MAX];
+};
+
+struct kobj_qdisc {
+	int ifindex;
+	uint32_t handle, parent; /* parent is the key with ifindex */
+	char kind[16];           /* "clsact"; observed may be "ingress" */
+};
+
+/* act_police. exceed and conform are TC_ACT_*. Times in ticks of 64 ns as the kernel keeps them. */
+struct kobj_police {
+	uint32_t index; /* the key */
+	uint64_t rate_Bps;
+	uint32_t burst_ticks;
+	uint32_t mtu; /* bytes; UINT32_MAX: any */
+	uint16_t overhead, mpu;
+	uint8_t linklayer; /* TC_LINKLAYER_* */
+	int32_t exceed, conform;
+};
+
+struct kobj_filter {
+	int ifindex;     /* the key: ifindex, parent, pref, handle */
+	uint32_t parent; /* TC_H_CLSACT ingress or egress: 0xfffffff2, 0xfffffff3 */
+	uint16_t pref;
+	uint32_t handle;
+	const char *name; /* TCA_BPF_NAME: "classify [DIGEST]"; DIGEST stands for all that is in the program */
+	bool da;
+	uint32_t classid;                   /* flowid; 0: none */
+	uint32_t actions[KOBJ_ACTIONS_MAX]; /* police indices, in order */
+	uint32_t n_actions;
+	const struct prog_spec *prog; /* wanted: what to load. Not compared */
+	uint32_t prog_id;             /* observed: what is attached. Not compared */
+};
+
+struct kobj {
+	enum kobj_kind kind;
+	struct pos pos;   /* the policy line that wants it; not compared */
+	const char *what; /* "class neighbours of wan0 ingress", for people; not compared; NULL where observed */
+	bool measured;    /* KOBJ_MAP: the data plane writes it; contents are kept when it must be rebuilt */
+	union {
+		struct kobj_map map;
+		struct kobj_entry entry;
+		struct kobj_qdisc qdisc;
+		struct kobj_police police;
+		struct kobj_filter filter;
+	};
+};
+
+struct kobj_set {
+	VEC(struct kobj);
+};
+
+/* Pure part of a kind, in kobj.c and the file of the kind. */
+struct kobj_ops {
+	const char *name; /* "map", "entry", "qdisc", "action", "filter" */
+	/* Total order of the keys within the kind; 0 exactly if it is the same object. */
+	int (*cmp)(const struct kobj *a, const struct kobj *b);
+	/* Equal in everything that is compared. */
+	bool (*same)(const struct kobj *a, const struct kobj *b);
+	/* Why the kernel cannot turn before into after in place ("the map's size is fixed at creation"), or NULL if it
+	 * can. */
+	const char *(*fixed)(const struct kobj *before, const struct kobj *after);
+	/* One line in tc's words, no newline: "filter dev wan0 ingress pref 20736 handle 0x1 bpf direct-action classify
+	 * [..]". ifname resolves an ifindex and may return NULL. */
+	void (*describe)(const struct kobj *o, const char *(*ifname)(void *ctx, int ifindex), void *ctx, FILE *out);
+};
+extern const struct kobj_ops *const kobj_kinds[KOBJ_KINDS];
+
+/* By kind, then by the kind's cmp. */
+int kobj_cmp(const struct kobj *a, const struct kobj *b);
+/* Sorts and asserts that no key is there twice. */
+void kobj_set_sort(struct kobj_set *s);
+
+/* One change. before NULL: create; after NULL: delete; both: change (or rebuild where ops->fixed says so). Undo is the
+ * pair swapped. */
+struct step {
+	const struct kobj *before, *after;
+};
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "maps.h"
+
+#include <linux/bpf.h>
+
+#include "../bpf/qosd_abi.h"
+
+#define EVENTS_SIZE (256u * 1024u)
+
+#define LEARNED                                                                      \
+	.inner_type = BPF_MAP_TYPE_HASH, .inner_key_size = sizeof(struct qosd_addr), \
+	.inner_value_size = sizeof(struct qosd_learned)
+#define WRITTEN                                                                      \
+	.inner_type = BPF_MAP_TYPE_HASH, .inner_key_size = sizeof(struct qosd_addr), \
+	.inner_value_size = sizeof(struct qosd_written)
+#define PREFIXES                                                                        \
+	.inner_type = BPF_MAP_TYPE_LPM_TRIE, .inner_key_size = sizeof(struct qosd_lpm), \
+	.inner_value_size = sizeof(struct qosd_written), .inner_flags = BPF_F_NO_PREALLOC
+
+static const struct {
+	const char *name;
+	struct kobj_map map;
+} roles[MAP_ROLES] = {
+	[MAP_SETS_LEARNED] = {"sets_learned",
+			      {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+			       .key_size = 4,
+			       .value_size = 4,
+			       .max_entries = QOSD_SETS_MAX,
+			       LEARNED}},
+	[MAP_SETS_WRITTEN] = {"sets_written",
+			      {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+			       .key_size = 4,
+			       .value_size = 4,
+			       .max_entries = QOSD_SETS_MAX,
+			       WRITTEN}},
+	[MAP_SETS_PREFIXES] = {"sets_prefixes",
+			       {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+				.key_size = 4,
+				.value_size = 4,
+				.max_entries = QOSD_SETS_MAX,
+				PREFIXES}},
+	[MAP_SETS_CONF] = {"sets_conf",
+			   {.type = BPF_MAP_TYPE_ARRAY,
+			    .key_size = 4,
+			    .value_size = sizeof(struct qosd_set_conf),
+			    .max_entries = QOSD_SETS_MAX}},
+	[MAP_SETS_STATS] = {"sets_stats",
+			    {.type = BPF_MAP_TYPE_PERCPU_ARRAY,
+			     .key_size = 4,
+			     .value_size = sizeof(struct qosd_set_stats),
+			     .max_entries = QOSD_SETS_MAX}},
+	[MAP_BYPASS] = {"bypass", {.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1}},
+	[MAP_EVENTS] = {"events", {.type = BPF_MAP_TYPE_RINGBUF, .max_entries = EVENTS_SIZE}},
+	[MAP_LEARNED] = {"learned",
+			 {.type = BPF_MAP_TYPE_HASH,
+			  .key_size = sizeof(struct qosd_addr),
+			  .value_size = sizeof(struct qosd_learned),
+			  .max_entries = 1024}},
+	[MAP_WRITTEN] = {"written",
+			 {.type = BPF_MAP_TYPE_HASH,
+			  .key_size = sizeof(struct qosd_addr),
+			  .value_size = sizeof(struct qosd_written),
+			  .max_entries = 1024}},
+	[MAP_PREFIXES] = {"prefixes",
+			  {.type = BPF_MAP_TYPE_LPM_TRIE,
+			   .key_size = sizeof(struct qosd_lpm),
+			   .value_size = sizeof(struct qosd_written),
+			   .max_entries = 1024,
+			   .flags = BPF_F_NO_PREALLOC}},
+	[MAP_CONF] = {"conf",
+		      {.type = BPF_MAP_TYPE_ARRAY,
+		       .key_size = 4,
+		       .value_size = sizeof(struct qosd_class_conf),
+		       .max_entries = 16}},
+	[MAP_CLOCK] = {"clock",
+		       {.type = BPF_MAP_TYPE_ARRAY,
+			.key_size = 4,
+			.value_size = sizeof(struct qosd_class_clock),
+			.max_entries = 16}},
+	[MAP_STATS] = {"stats",
+		       {.type = BPF_MAP_TYPE_PERCPU_ARRAY,
+			.key_size = 4,
+			.value_size = sizeof(struct qosd_class_stats),
+			.max_entries = 16}},
+	[MAP_HOOK_STATS] = {"hook_stats",
+			    {.type = BPF_MAP_TYPE_PERCPU_ARRAY,
+			     .key_size = 4,
+			     .value_size = sizeof(struct qosd_hook_stats),
+			     .max_entries = 1}},
+};
+
+void maps_describe(enum map_role role, struct kobj_map *out)
+{
+	*out = roles[role].map;
+	out->path = "";
+	out->outer = "";
+}
+
+const char *maps_name(enum map_role role)
+{
+	return roles[role].name;
+}
