@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * handles: which number a name has, kept across reloads and restarts, so that a reorder in the file moves nothing in
+ * the kernel. Spaces are independent ("class wan0 ingress", "set", "police"); numbers start at the space's first.
+ */
+#ifndef QOSD_HANDLES_H
+#define QOSD_HANDLES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct handles;
+
+struct handles *handles_new(void);
+void handles_free(struct handles *h);
+/* An independent copy; plan works on one and the daemon keeps it only if the apply went well. */
+struct handles *handles_copy(const struct handles *h);
+
+/* The number of name in space; a new name takes the lowest number from first to last that nobody has, first those never
+ * used. -ENOSPC when there is none. Marks it used. */
+int handles_get(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last);
+/* The number, or -ENOENT; marks nothing. */
+int handles_find(const struct handles *h, const char *space, const char *name);
+/* Forgets every name that was not asked for since handles_new, handles_load or the last handles_sweep. */
+void handles_sweep(struct handles *h);
+
+/* JSON file, written to a temporary name, synced and renamed. A missing file is an empty table. 0 or -errno;
+ * -EINVAL: the file is damaged (the caller warns and starts with an empty table). */
+int handles_load(struct handles *h, const char *path);
+int handles_save(const struct handles *h, const char *path);
+
+#endif

@@ -1,0 +1,817 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plan.h"
+
+#include <errno.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <net/if_arp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../bpf/qosd_abi.h"
+#include "glob.h"
+#include "maps.h"
+#include "prog.h"
+#include "rules.h"
+#include "tables.h"
+#include "tc_rate.h"
+
+#define ETHERNET_HEADER 14
+#define TICK_NS         64   /* PSCHED_SHIFT 6, include/net/pkt_sched.h */
+#define ELEMENTS_ROOM   1024 /* a set's maps leave room for live edits */
+
+/* What every part of a plan is made with. */
+struct planner {
+	struct arena *a;
+	struct diag *d;
+	const struct plan_input *in;
+	struct handles *handles;
+	struct plan *plan;
+};
+
+static struct kobj *want(struct planner *p, enum kobj_kind kind, struct pos pos, const char *what)
+{
+	struct kobj *o = vec_add(p->a, &p->plan->objects);
+
+	o->kind = kind;
+	o->pos = pos;
+	o->what = what;
+	return o;
+}
+
+static uint32_t power_of_two(uint64_t at_least)
+{
+	uint32_t n = 1;
+
+	while (n < at_least)
+		n *= 2;
+	return n;
+}
+
+/* ---- sets ----------------------------------------------------------------------------------------------------------
+ */
+
+static void want_global_maps(struct planner *p)
+{
+	static const enum map_role roles[] = {MAP_SETS_LEARNED, MAP_SETS_WRITTEN, MAP_SETS_PREFIXES, MAP_SETS_CONF,
+					      MAP_SETS_STATS,   MAP_BYPASS,       MAP_EVENTS};
+
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
+		struct kobj *o = want(p, KOBJ_MAP, (struct pos){0}, "of every set and hook");
+
+		maps_describe(roles[i], &o->map);
+		o->map.path = maps_name(roles[i]);
+		o->map.outer = "";
+		o->measured = roles[i] != MAP_SETS_CONF;
+	}
+}
+
+static struct kobj *want_set_map(struct planner *p, const struct plan_set *s, enum map_role role, enum map_role outer,
+				 const char *part, uint32_t max_entries)
+{
+	struct kobj *o = want(p, KOBJ_MAP, s->set->pos, arena_printf(p->a, "set %s", s->set->name));
+
+	maps_describe(role, &o->map);
+	o->map.path = arena_printf(p->a, "sets/%s/%s", s->set->name, part);
+	o->map.outer = maps_name(outer);
+	o->map.slot = s->slot;
+	o->map.max_entries = max_entries;
+	return o;
+}
+
+static void want_entry(struct planner *p, struct pos pos, const char *what, const char *path, const void *key,
+		       size_t key_size, const void *value, size_t value_size)
+{
+	struct kobj *o = want(p, KOBJ_ENTRY, pos, what);
+
+	o->entry.path = path;
+	o->entry.key_size = (uint8_t)key_size;
+	o->entry.value_size = (uint8_t)value_size;
+	memcpy(o->entry.key, key, key_size);
+	memcpy(o->entry.value, value, value_size);
+}
+
+/* One element of a set, in the hash if it is a single address, in the trie otherwise. */
+struct element {
+	struct pos pos;
+	const struct prefix *prefix;
+	uint64_t up_Bps, down_Bps;
+};
+
+struct elements {
+	VEC(struct element);
+};
+
+static int compare_elements(const void *a, const void *b)
+{
+	return prefix_cmp(*(const struct prefix *const *)a, &((const struct model_element *)b)->prefix);
+}
+
+/* What the file says and what was added live; an address that is in both is the file's. */
+static struct elements collect_elements(struct planner *p, const struct model_set *set)
+{
+	struct elements all = {0};
+
+	for (size_t i = 0; i < set->n_elements; i++) {
+		const struct model_element *e = &set->elements[i];
+
+		*vec_add(p->a, &all) = (struct element){e->pos, &e->prefix, e->up_Bps, e->down_Bps};
+	}
+	for (size_t i = 0; i < p->in->n_live; i++) {
+		const struct plan_live *live = &p->in->live[i];
+		const struct prefix *prefix = &live->prefix;
+
+		if (strcmp(live->set, set->name) != 0)
+			continue;
+		if (set->n_elements &&
+		    bsearch(&prefix, set->elements, set->n_elements, sizeof(*set->elements), compare_elements))
+			continue;
+		*vec_add(p->a, &all) = (struct element){set->pos, prefix, live->up_Bps, live->down_Bps};
+	}
+	return all;
+}
+
+static void want_elements(struct planner *p, const struct plan_set *s, uint32_t *n_prefixes)
+{
+	struct elements all = collect_elements(p, s->set);
+	const char *what = arena_printf(p->a, "set %s", s->set->name);
+	uint32_t n_single = 0;
+	const char *written, *prefixes;
+
+	*n_prefixes = 0;
+	for (size_t i = 0; i < all.n; i++)
+		*(all.v[i].prefix->bits == 128 ? &n_single : n_prefixes) += 1;
+	written = want_set_map(p, s, MAP_WRITTEN, MAP_SETS_WRITTEN, "written",
+			       power_of_two(n_single * 2 > ELEMENTS_ROOM ? n_single * 2 : ELEMENTS_ROOM))
+			  ->map.path;
+	prefixes = want_set_map(p, s, MAP_PREFIXES, MAP_SETS_PREFIXES, "prefixes",
+				power_of_two(*n_prefixes * 2 > ELEMENTS_ROOM ? *n_prefixes * 2 : ELEMENTS_ROOM))
+			   ->map.path;
+	for (size_t i = 0; i < all.n; i++) {
+		const struct element *e = &all.v[i];
+		struct qosd_written value = {.up_Bps = e->up_Bps, .down_Bps = e->down_Bps};
+		struct qosd_lpm key = {.prefixlen = e->prefix->bits};
+
+		memcpy(&key.addr, &e->prefix->addr, sizeof(key.addr));
+		if (e->prefix->bits == 128)
+			want_entry(p, e->pos, what, written, &key.addr, sizeof(key.addr), &value, sizeof(value));
+		else
+			want_entry(p, e->pos, what, prefixes, &key, sizeof(key), &value, sizeof(value));
+	}
+}
+
+static void plan_set(struct planner *p, const struct model_set *set)
+{
+	int slot = handles_get(p->handles, "set", set->name, 0, QOSD_SETS_MAX - 1);
+	struct qosd_set_conf conf = {.timeout_ns = set->learn.timeout_ns, .from = set->learn.from};
+	struct plan_set *s;
+	uint32_t key;
+
+	if (slot < 0) {
+		diag_error(p->d, set->pos, "too-many-sets", "set %s is one too many, there can be %d", set->name,
+			   QOSD_SETS_MAX);
+		return;
+	}
+	s = vec_add(p->a, &p->plan->sets);
+	s->set = set;
+	s->slot = key = (uint32_t)slot;
+	if (set->learns)
+		want_set_map(p, s, MAP_LEARNED, MAP_SETS_LEARNED, "learned", set->learn.max)->measured = true;
+	want_elements(p, s, &conf.n_prefixes);
+	conf.when_full = set->learn.when_full == FULL_EVICT_OLDEST ? QOSD_FULL_EVICT : QOSD_FULL_REFUSE;
+	want_entry(p, set->pos, arena_printf(p->a, "set %s", set->name), maps_name(MAP_SETS_CONF), &key, sizeof(key),
+		   &conf, sizeof(conf));
+}
+
+/* ---- classes -------------------------------------------------------------------------------------------------------
+ */
+
+/* The nearest class above that has a rate of its own, or NULL. */
+static const struct model_class *rated_ancestor(const struct model_class *c)
+{
+	const struct model_class *up = c->parent;
+
+	while (up && !up->rate_Bps)
+		up = up->parent;
+	return up;
+}
+
+static struct plan_class *find_class(const struct plan_hook *h, const struct model_class *c)
+{
+	for (size_t i = 0; c && i < h->n_classes; i++)
+		if (h->classes[i].cls == c)
+			return &h->classes[i];
+	return NULL;
+}
+
+static bool is_policed(const struct model_class *c)
+{
+	return c->rate_Bps || rated_ancestor(c);
+}
+
+static bool number_class(struct planner *p, struct plan_hook *h, const struct model_class *c)
+{
+	struct plan_class *out = &h->classes[h->n_classes];
+	int number = handles_get(p->handles, arena_printf(p->a, "class %s", h->path), c->name, 1, QOSD_CLASSES_MAX);
+	int police = 0;
+
+	if (number < 0) {
+		diag_error(p->d, c->pos, "too-many-classes", "class %s is one too many, there can be %d on a hook",
+			   c->name, QOSD_CLASSES_MAX);
+		return false;
+	}
+	if (h->engine == ENGINE_TC && c->rate_Bps) {
+		police = handles_get(p->handles, "police", arena_printf(p->a, "%s %s", h->path, c->name), 0,
+				     KOBJ_POLICE_LAST - KOBJ_POLICE_FIRST);
+		if (police < 0) {
+			diag_error(p->d, c->pos, "too-many-policers",
+				   "class %s needs one policer too many, there can be %u", c->name,
+				   KOBJ_POLICE_LAST - KOBJ_POLICE_FIRST + 1);
+			return false;
+		}
+		out->police_index = KOBJ_POLICE_FIRST + (uint32_t)police;
+	}
+	out->cls = c;
+	out->number = (uint32_t)number;
+	h->n_classes++;
+	return true;
+}
+
+static bool number_classes(struct planner *p, struct plan_hook *h)
+{
+	const struct model_hook *m = h->hook;
+
+	h->classes = arena_array(p->a, m->n_classes + 1, sizeof(*h->classes));
+	if (m->root->rate_Bps && !number_class(p, h, m->root))
+		return false;
+	for (size_t i = 0; i < m->n_classes; i++)
+		if (!number_class(p, h, m->classes[i]))
+			return false;
+	return true;
+}
+
+static const char *class_what(struct planner *p, const struct plan_hook *h, const struct model_class *c)
+{
+	return arena_printf(p->a, "class %s of %s %s", c->name, h->ifname,
+			    h->dir == DIR_INGRESS ? "ingress" : "egress");
+}
+
+/* Map sizes grow in powers of two, so that a class more rarely means new maps. */
+static uint32_t class_room(const struct plan_hook *h)
+{
+	uint32_t highest = 0;
+
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (h->classes[i].number > highest)
+			highest = h->classes[i].number;
+	return power_of_two(highest + 1 > 16 ? highest + 1 : 16);
+}
+
+static void want_hook_maps(struct planner *p, const struct plan_hook *h)
+{
+	static const struct {
+		enum map_role role;
+		const char *name;
+		bool measured, by_class;
+	} maps[] = {
+		{MAP_CONF, "conf", false, true},
+		{MAP_CLOCK, "clock", true, true},
+		{MAP_STATS, "stats", true, true},
+		{MAP_HOOK_STATS, "hook_stats", true, false},
+	};
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		struct kobj *o =
+			want(p, KOBJ_MAP, h->hook->pos,
+			     arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress"));
+
+		maps_describe(maps[i].role, &o->map);
+		o->map.path = arena_printf(p->a, "%s/%s", h->path, maps[i].name);
+		o->map.outer = "";
+		o->measured = maps[i].measured;
+		if (maps[i].by_class)
+			o->map.max_entries = class_room(h);
+	}
+}
+
+static enum qosd_exceed exceed_of(const struct model_class *c)
+{
+	switch (c->exceed) {
+	case EXCEED_DROP: return QOSD_EXCEED_DROP;
+	case EXCEED_PASS: return QOSD_EXCEED_PASS;
+	case EXCEED_DSCP: return QOSD_EXCEED_DSCP;
+	}
+	abort();
+}
+
+static void want_class_conf(struct planner *p, const struct plan_hook *h, const struct plan_class *pc)
+{
+	const struct model_class *c = pc->cls;
+	const struct plan_class *up = find_class(h, c->parent);
+	struct qosd_class_conf conf = {.conform_continue = c->conform == CONFORM_CONTINUE};
+	uint32_t key = pc->number;
+
+	conf.parent = up ? up->number : 0; /* packets count there too */
+	if (h->engine == ENGINE_TC) {
+		/* What nothing polices must not end at the default's filter: the program keeps PASS from the filters
+		 * behind. */
+		conf.kind = is_policed(c) ? QOSD_KIND_COUNT : QOSD_KIND_PASS;
+	} else {
+		conf.kind = c->rate_Bps ? QOSD_KIND_POLICE : QOSD_KIND_PASS;
+		conf.exceed = exceed_of(c);
+		conf.exceed_dscp = c->exceed_dscp;
+		conf.mtu = c->mtu;
+		if (c->rate_Bps) {
+			tc_rate_mult(c->rate_Bps, &conf.mult, &conf.shift);
+			conf.burst_ns = tc_rate_burst_ns(c->rate_Bps, c->burst);
+		}
+	}
+	if (c->remark.has_dscp) {
+		conf.remark |= QOSD_REMARK_DSCP;
+		conf.remark_dscp = c->remark.dscp;
+	}
+	if (c->remark.has_mark) {
+		conf.remark |= QOSD_REMARK_MARK;
+		conf.mark = c->remark.mark;
+		conf.mark_mask = c->remark.mask;
+	}
+	want_entry(p, c->pos, class_what(p, h, c), arena_printf(p->a, "%s/conf", h->path), &key, sizeof(key), &conf,
+		   sizeof(conf));
+}
+
+/* ---- link ----------------------------------------------------------------------------------------------------------
+ */
+
+static bool has_ethernet_header(const struct link *l)
+{
+	return l->type == ARPHRD_ETHER;
+}
+
+/* Bytes to add to what the kernel counts for a frame of this device. */
+static int link_overhead(const struct plan_hook *h, const struct link *l)
+{
+	const struct model_link *m = &h->iface->link;
+
+	return m->overhead - (m->l3_based && has_ethernet_header(l) ? ETHERNET_HEADER : 0);
+}
+
+/* ---- engine tc: police actions and their filters --------------------------------------------------------------------
+ */
+
+/* Why act_police chains cannot do what this hook asks for, or NULL. */
+static const char *beyond_tc(struct planner *p, const struct model_hook *m, struct pos *pos)
+{
+	for (size_t i = 0; i < m->n_classes; i++) {
+		const struct model_class *c = m->classes[i];
+
+		*pos = c->pos;
+		if (c->exceed == EXCEED_DSCP)
+			return arena_printf(p->a, "class %s remarks what exceeds its rate, which act_police cannot",
+					    c->name);
+		if (c->conform == CONFORM_CONTINUE && rated_ancestor(c))
+			return arena_printf(p->a,
+					    "class %s continues under a rate of %s, which a chain of actions cannot",
+					    c->name, rated_ancestor(c)->name);
+	}
+	return NULL;
+}
+
+static bool pick_engine(struct planner *p, struct plan_hook *h)
+{
+	const struct model_hook *m = h->hook;
+	struct pos pos;
+	const char *beyond = beyond_tc(p, m, &pos);
+
+	h->engine_why = "";
+	switch (m->engine) {
+	case ENGINE_BPF: h->engine = ENGINE_BPF; return true;
+	case ENGINE_TC:
+		h->engine = ENGINE_TC;
+		if (!p->in->has_police) {
+			diag_error(p->d, m->engine_pos, "no-kernel-support",
+				   "this kernel has no act_police (CONFIG_NET_ACT_POLICE), which engine tc needs; "
+				   "engine bpf works");
+			return false;
+		}
+		if (beyond) {
+			diag_error(p->d, pos, "engine", "%s; engine bpf can", beyond);
+			return false;
+		}
+		return true;
+	case ENGINE_AUTO:
+	case ENGINE_FQ: /* belongs to edt; the loader refuses it here */
+		h->engine = p->in->has_police && !beyond ? ENGINE_TC : ENGINE_BPF;
+		if (!p->in->has_police)
+			h->engine_why = "auto: this kernel has no act_police (CONFIG_NET_ACT_POLICE)";
+		else if (beyond)
+			h->engine_why = arena_printf(p->a, "auto: %s", beyond);
+		else
+			h->engine_why = "auto: this kernel has act_police";
+		return true;
+	}
+	abort();
+}
+
+static uint16_t clamp_u16(int64_t v)
+{
+	return (uint16_t)(v < 0 ? 0 : v > UINT16_MAX ? UINT16_MAX : v);
+}
+
+static uint8_t police_linklayer(enum linklayer l)
+{
+	switch (l) {
+	case LINK_ETHERNET: return TC_LINKLAYER_ETHERNET;
+	case LINK_ATM: return TC_LINKLAYER_ATM;
+	case LINK_PTM: return TC_LINKLAYER_ETHERNET; /* the kernel knows no ptm; 65/64 goes into the rate */
+	}
+	abort();
+}
+
+static void want_police(struct planner *p, const struct plan_hook *h, const struct link *l, const struct plan_class *pc)
+{
+	const struct model_class *c = pc->cls;
+	const struct model_link *m = &h->iface->link;
+	bool chained = rated_ancestor(c);
+	uint64_t burst_ns = tc_rate_burst_ns(c->rate_Bps, c->burst);
+	struct kobj *o;
+
+	if (burst_ns / TICK_NS > UINT32_MAX) {
+		diag_error(p->d, c->pos, "bad-burst",
+			   "class %s has a burst of %llu s at its rate, act_police holds at most 274 s; engine bpf "
+			   "holds more",
+			   c->name, (unsigned long long)(burst_ns / 1000000000u));
+		return;
+	}
+	o = want(p, KOBJ_ACTION, c->pos, class_what(p, h, c));
+	o->police.index = pc->police_index;
+	o->police.rate_Bps = m->linklayer == LINK_PTM ? c->rate_Bps * 64 / 65 : c->rate_Bps;
+	o->police.burst_ticks = (uint32_t)(burst_ns / TICK_NS);
+	o->police.mtu = c->mtu ? c->mtu : UINT32_MAX;
+	/* On ingress act_police does not see the Ethernet header that the wire carried. */
+	o->police.overhead = clamp_u16(link_overhead(h, l) +
+				       (h->dir == DIR_INGRESS && has_ethernet_header(l) ? ETHERNET_HEADER : 0));
+	o->police.mpu = clamp_u16(m->mpu);
+	o->police.linklayer = police_linklayer(m->linklayer);
+	/* PIPE goes on to the ancestor's policer, the next action of the filter. */
+	o->police.conform = chained ? TC_ACT_PIPE : c->conform == CONFORM_CONTINUE ? TC_ACT_UNSPEC : TC_ACT_OK;
+	o->police.exceed = c->exceed == EXCEED_DROP ? TC_ACT_SHOT : chained ? TC_ACT_PIPE : TC_ACT_OK;
+}
+
+static uint32_t clsact_parent(enum direction dir)
+{
+	return TC_H_MAKE(TC_H_CLSACT, dir == DIR_INGRESS ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+}
+
+/* Stands for the sizes of the maps a program holds on to: maps of another size are other maps, and it must be loaded
+ * again. */
+static uint64_t build_id_with_maps(const struct planner *p, const struct plan_hook *h)
+{
+	return h->hook ? p->in->prog_build_id ^ (class_room(h) * 0x9e3779b97f4a7c15ull) : p->in->prog_build_id;
+}
+
+static struct kobj_filter *want_filter(struct planner *p, const struct plan_hook *h, struct pos pos, const char *what,
+				       const struct prog_spec *spec, uint16_t pref, uint32_t handle)
+{
+	struct kobj *o = want(p, KOBJ_FILTER, pos, what);
+
+	o->filter.ifindex = h->ifindex;
+	o->filter.parent = clsact_parent(h->dir);
+	o->filter.pref = pref;
+	o->filter.handle = handle;
+	o->filter.name = prog_filter_name(p->a, spec, build_id_with_maps(p, h));
+	o->filter.prog = spec;
+	return &o->filter;
+}
+
+/* The class's policer, then those of its ancestors. */
+static void add_actions(const struct plan_hook *h, const struct model_class *c, struct kobj_filter *f)
+{
+	for (const struct plan_class *pc = find_class(h, c->rate_Bps ? c : rated_ancestor(c));
+	     pc && f->n_actions < KOBJ_ACTIONS_MAX; pc = find_class(h, rated_ancestor(pc->cls)))
+		f->actions[f->n_actions++] = pc->police_index;
+}
+
+static struct prog_spec *new_spec(struct planner *p, enum prog_kind kind)
+{
+	struct prog_spec *spec = arena_new_of(p->a, struct prog_spec);
+
+	spec->kind = kind;
+	return spec;
+}
+
+static uint32_t rule_behind(const struct rules *rules, const struct model_class *c)
+{
+	uint32_t next = 0;
+
+	for (size_t i = 0; i < rules->n; i++)
+		if (rules->v[i].cls == c)
+			next = (uint32_t)i + 1;
+	return next;
+}
+
+/* A class with `conform: continue`: its policer, and behind it the classifier again for the rules that follow. In a
+ * band of its own in the order of the rules, before the filters of the other classes. */
+static void want_continue(struct planner *p, const struct plan_hook *h, const struct plan_class *pc, uint16_t nth,
+			  const struct prog_spec *classify, const struct rules *rules, const struct prog_spec *wan)
+{
+	uint16_t pref = (uint16_t)(KOBJ_PREF_CONTINUE + 2 * nth);
+	struct prog_spec *again = new_spec(p, PROG_CLASSIFY);
+	const char *what = class_what(p, h, pc->cls);
+
+	if (pc->cls->rate_Bps) {
+		struct kobj_filter *f = want_filter(p, h, pc->cls->pos, what, wan, pref, pc->number);
+
+		f->classid = TC_H_MAKE(1u << 16, pc->number);
+		add_actions(h, pc->cls, f);
+	}
+	*again = *classify;
+	again->conf.learn_n = 0;
+	again->n_fence = 0;
+	again->conf.resume_class = pc->number;
+	again->conf.resume_rule = rule_behind(rules, pc->cls);
+	want_filter(p, h, pc->cls->pos, what, again, (uint16_t)(pref + 1), 1)->da = true;
+}
+
+static void want_tc_filters(struct planner *p, const struct plan_hook *h, const struct link *l,
+			    const struct prog_spec *classify, const struct rules *rules)
+{
+	const struct prog_spec *wan = new_spec(p, PROG_CLASSIFY_WAN), *pass = new_spec(p, PROG_PASS);
+	const struct model_class *dflt = h->hook->dflt;
+	uint16_t continues = 0;
+
+	for (size_t i = 0; i < h->n_classes; i++) {
+		const struct plan_class *pc = &h->classes[i];
+		const struct model_class *c = pc->cls;
+		struct kobj_filter *f;
+
+		if (c->rate_Bps)
+			want_police(p, h, l, pc);
+		if (!c->parent) /* the root: only ever an ancestor */
+			continue;
+		if (c->conform == CONFORM_CONTINUE) {
+			want_continue(p, h, pc, continues++, classify, rules, wan);
+			continue;
+		}
+		if (c == dflt || !is_policed(c))
+			continue;
+		f = want_filter(p, h, c->pos, class_what(p, h, c), wan, KOBJ_PREF_CLASSES, pc->number);
+		f->classid = TC_H_MAKE(1u << 16, pc->number);
+		add_actions(h, c, f);
+	}
+	if (dflt && is_policed(dflt))
+		add_actions(h, dflt, want_filter(p, h, dflt->pos, class_what(p, h, dflt), pass, KOBJ_PREF_PASS, 1));
+}
+
+/* ---- hooks ---------------------------------------------------------------------------------------------------------
+ */
+
+static bool learns_on(const struct model_set *set, const char *ifname)
+{
+	for (size_t i = 0; set->learns && i < set->learn.n_on; i++)
+		if (glob_match(set->learn.on[i], ifname))
+			return true;
+	return false;
+}
+
+/* What arrives on an interface teaches these sets. */
+static void add_learning(struct planner *p, const char *ifname, struct prog_spec *spec)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < p->plan->sets.n; i++)
+		room += p->plan->sets.v[i].set->learn.n_within;
+	spec->fence = arena_array(p->a, room, sizeof(*spec->fence));
+	spec->fence_slot = arena_array(p->a, room, sizeof(*spec->fence_slot));
+	for (size_t i = 0; i < p->plan->sets.n; i++) {
+		const struct plan_set *s = &p->plan->sets.v[i];
+
+		if (!learns_on(s->set, ifname))
+			continue;
+		if (spec->conf.learn_n == QOSD_LEARN_MAX) {
+			diag_error(p->d, s->set->pos, "too-many-learners",
+				   "%s already teaches %d sets, set %s is one too many", ifname, QOSD_LEARN_MAX,
+				   s->set->name);
+			return;
+		}
+		spec->conf.learn_slot[spec->conf.learn_n++] = s->slot;
+		for (size_t f = 0; f < s->set->learn.n_within; f++) {
+			spec->fence[spec->n_fence] = s->set->learn.within[f];
+			spec->fence_slot[spec->n_fence++] = s->slot;
+		}
+	}
+}
+
+struct names_ctx {
+	struct planner *p;
+	const struct plan_hook *h;
+};
+
+static int name_class(void *ctx, const struct model_class *c)
+{
+	struct names_ctx *n = ctx;
+	const struct plan_class *pc = find_class(n->h, c);
+
+	return pc ? (int)pc->number : 0;
+}
+
+static int name_set(void *ctx, const struct model_set *s)
+{
+	return handles_find(((struct names_ctx *)ctx)->p->handles, "set", s->name);
+}
+
+static int name_ifindex(void *ctx, const char *ifname)
+{
+	const struct link *l = links_by_name(((struct names_ctx *)ctx)->p->in->links, ifname);
+
+	return l ? l->ifindex : 0;
+}
+
+static uint32_t linklayer_of(enum linklayer l)
+{
+	switch (l) {
+	case LINK_ETHERNET: return QOSD_LINK_ETHERNET;
+	case LINK_ATM: return QOSD_LINK_ATM;
+	case LINK_PTM: return QOSD_LINK_PTM;
+	}
+	abort();
+}
+
+/* The program at the front of a hook, and with engine tc the filters behind it. */
+static void want_classify(struct planner *p, const struct plan_hook *h, const struct link *l, struct prog_spec *spec)
+{
+	struct names_ctx ctx = {p, h};
+	const struct tables_names names = {name_class, name_set, name_ifindex, &ctx};
+	const struct rules *rules = rules_build(p->a, p->d, p->in->model, h->hook);
+	const struct plan_class *dflt = find_class(h, h->hook->dflt);
+
+	spec->kind = PROG_CLASSIFY;
+	spec->hook_path = h->path;
+	spec->conf.has_policy = 1;
+	spec->conf.engine_tc = h->engine == ENGINE_TC;
+	spec->conf.default_class = dflt ? dflt->number : 0;
+	spec->conf.overhead = link_overhead(h, l);
+	spec->conf.mpu = h->iface->link.mpu;
+	spec->conf.linklayer = linklayer_of(h->iface->link.linklayer);
+	spec->tables = tables_build(p->a, p->d, rules, &names);
+	if (!spec->tables)
+		return;
+	if (h->engine == ENGINE_TC)
+		want_tc_filters(p, h, l, spec, rules);
+	want_filter(p, h, h->hook->pos,
+		    arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress"), spec,
+		    KOBJ_PREF_CLASSIFY, 1)
+		->da = true;
+}
+
+static void want_clsact(struct planner *p, const struct plan_hook *h, struct pos pos)
+{
+	struct kobj *o;
+
+	for (size_t i = 0; i < p->plan->objects.n; i++)
+		if (p->plan->objects.v[i].kind == KOBJ_QDISC && p->plan->objects.v[i].qdisc.ifindex == h->ifindex)
+			return;
+	o = want(p, KOBJ_QDISC, pos, h->ifname);
+	o->qdisc.ifindex = h->ifindex;
+	o->qdisc.parent = TC_H_CLSACT;
+	o->qdisc.handle = TC_H_MAKE(TC_H_CLSACT, 0);
+	strcpy(o->qdisc.kind, "clsact");
+}
+
+/* One direction of one interface. Without a link only what outlives the link is planned: numbers and maps. */
+static void plan_hook(struct planner *p, const struct model_interface *iface, const char *ifname, const struct link *l,
+		      enum direction dir)
+{
+	const struct model_hook *m = !iface ? NULL : dir == DIR_INGRESS ? iface->ingress : iface->egress;
+	struct prog_spec *spec = new_spec(p, PROG_CLASSIFY_NEIGHBOR);
+	struct plan_hook *h;
+
+	if (l && dir == DIR_INGRESS)
+		add_learning(p, ifname, spec);
+	if (!m && !spec->conf.learn_n)
+		return;
+	h = vec_add(p->a, &p->plan->hooks);
+	h->iface = iface;
+	h->hook = m;
+	h->ifindex = l ? l->ifindex : 0;
+	h->ifname = arena_strdup(p->a, ifname);
+	h->dir = dir;
+	h->engine = ENGINE_BPF;
+	h->engine_why = "";
+	if (m) {
+		if (!pick_engine(p, h))
+			return;
+		h->path = arena_printf(p->a, "hooks/%s%s", plan_hook_name(p->a, ifname, dir),
+				       h->engine == ENGINE_TC ? "-tc" : "");
+		if (!number_classes(p, h))
+			return;
+		want_hook_maps(p, h);
+		for (size_t i = 0; i < h->n_classes; i++)
+			want_class_conf(p, h, &h->classes[i]);
+	}
+	if (!l)
+		return;
+	spec->conf.ingress = dir == DIR_INGRESS;
+	spec->conf.l2_len = has_ethernet_header(l) ? ETHERNET_HEADER : 0;
+	want_clsact(p, h, m ? m->pos : p->plan->sets.v[0].set->pos);
+	if (m)
+		want_classify(p, h, l, spec);
+	else
+		want_filter(p, h, p->plan->sets.v[0].set->pos, arena_printf(p->a, "learning on %s", ifname), spec,
+			    KOBJ_PREF_CLASSIFY, 1)
+			->da = true;
+}
+
+static void add_waiting(struct planner *p, const char *name)
+{
+	for (size_t i = 0; i < p->plan->waiting.n; i++)
+		if (strcmp(p->plan->waiting.v[i], name) == 0)
+			return;
+	*vec_add(p->a, &p->plan->waiting) = name;
+}
+
+static void plan_absent(struct planner *p)
+{
+	const struct model *m = p->in->model;
+
+	for (size_t i = 0; i < m->n_interfaces; i++) {
+		const struct model_interface *iface = &m->interfaces[i];
+
+		if (iface->glob || links_by_name(p->in->links, iface->name))
+			continue;
+		add_waiting(p, iface->name);
+		plan_hook(p, iface, iface->name, NULL, DIR_INGRESS);
+		plan_hook(p, iface, iface->name, NULL, DIR_EGRESS);
+	}
+	for (size_t s = 0; s < m->n_sets; s++)
+		for (size_t i = 0; m->sets[s]->learns && i < m->sets[s]->learn.n_on; i++)
+			if (!glob_is(m->sets[s]->learn.on[i]) && !links_by_name(p->in->links, m->sets[s]->learn.on[i]))
+				add_waiting(p, m->sets[s]->learn.on[i]);
+}
+
+struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input *in, struct handles *h)
+{
+	struct planner p = {a, d, in, h, arena_new_of(a, struct plan)};
+
+	want_global_maps(&p);
+	for (size_t i = 0; i < in->model->n_sets; i++)
+		plan_set(&p, in->model->sets[i]);
+	for (size_t i = 0; i < in->links->n; i++) {
+		const struct link *l = &in->links->v[i];
+		const struct model_interface *iface = model_interface_for(in->model, l->name);
+
+		plan_hook(&p, iface, l->name, l, DIR_INGRESS);
+		plan_hook(&p, iface, l->name, l, DIR_EGRESS);
+	}
+	plan_absent(&p);
+	kobj_set_sort(&p.plan->objects);
+	return p.plan;
+}
+
+static struct kobj *find_object(const struct kobj_set *s, const struct kobj *key)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (kobj_cmp(&s->v[i], key) == 0)
+			return &s->v[i];
+	return NULL;
+}
+
+static bool has_egress_filter(const struct kobj_set *s, int ifindex)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].kind == KOBJ_FILTER && s->v[i].filter.ifindex == ifindex &&
+		    s->v[i].filter.parent == clsact_parent(DIR_EGRESS))
+			return true;
+	return false;
+}
+
+void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed)
+{
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		struct kobj *o = &plan->objects.v[i];
+		const struct kobj *there = o->kind == KOBJ_QDISC ? find_object(observed, o) : NULL;
+
+		if (!there || strcmp(there->qdisc.kind, "ingress") != 0)
+			continue;
+		if (has_egress_filter(&plan->objects, o->qdisc.ifindex))
+			diag_error(d, o->pos, "foreign-qdisc",
+				   "%s has an ingress qdisc that is not ours and egress needs clsact; remove it with "
+				   "`tc qdisc del dev %s ingress`",
+				   o->what, o->what);
+		else
+			o->qdisc = there->qdisc;
+	}
+}
+
+const char *plan_hook_name(struct arena *a, const char *ifname, enum direction dir)
+{
+	char *out = arena_alloc(a, strlen(ifname) * 3 + sizeof("-ingress")), *at = out;
+
+	for (; *ifname; ifname++) {
+		if (*ifname == '.' || *ifname == '%')
+			at += sprintf(at, "%%%02x", *ifname);
+		else
+			*at++ = *ifname;
+	}
+	strcpy(at, dir == DIR_INGRESS ? "-ingress" : "-egress");
+	return out;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * plan: the kernel objects that a model asks for on these links. Pure: the same inputs, the same objects.
+ */
+#ifndef QOSD_PLAN_H
+#define QOSD_PLAN_H
+
+#include "handles.h"
+#include "kobj.h"
+#include "links.h"
+#include "model.h"
+
+struct plan_input {
+	const struct model *model;
+	const struct links *links;
+	bool has_police; /* this kernel has act_police */
+	uint64_t prog_build_id;
+	struct plan_live *live; /* live edits of sets, see below */
+	size_t n_live;
+};
+
+/* `qosctl set NAME add`: elements that are not in the file. */
+struct plan_live {
+	const char *set;
+	struct prefix prefix;
+	uint64_t up_Bps, down_Bps;
+};
+
+/* One hook as it was planned: what `show` and `stats` need to find their way back from numbers to names. */
+struct plan_class {
+	const struct model_class *cls;
+	uint32_t number;
+	uint32_t police_index; /* engine tc; 0 otherwise */
+};
+
+struct plan_hook {
+	const struct model_interface *iface;
+	const struct model_hook *hook; /* NULL: only learns */
+	int ifindex;
+	const char *ifname;
+	enum direction dir;
+	enum engine engine;         /* ENGINE_TC or ENGINE_BPF, what was picked */
+	const char *engine_why;     /* "auto: the kernel has no act_police (CONFIG_NET_ACT_POLICE)" or "" */
+	const char *path;           /* "hooks/wan0-ingress" */
+	struct plan_class *classes; /* root with a rate first, then in the order of the file */
+	size_t n_classes;
+};
+
+struct plan_set {
+	const struct model_set *set;
+	uint32_t slot;
+};
+
+struct plan {
+	struct kobj_set objects; /* sorted */
+	VEC(struct plan_hook) hooks;
+	VEC(struct plan_set) sets;
+	VEC(const char *) waiting; /* interface entries and learn names without an interface */
+};
+
+/* What the kernel lacks or numbers that run out are told to d at their policy line. Takes numbers from h. */
+struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input *in, struct handles *h);
+
+/* An interface may have an `ingress` qdisc of somebody else's where clsact is wanted: ingress filters live on it as
+ * well, so it is taken as it is; for egress that is an error at the line that wants it. observed is sorted. */
+void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed);
+
+/* "wan0-ingress" with what bpffs forbids in names (dots) written as %2e. */
+const char *plan_hook_name(struct arena *a, const char *ifname, enum direction dir);
+
+#endif

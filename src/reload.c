@@ -1,0 +1,807 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "reload.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "elements.h"
+#include "exits.h"
+#include "file.h"
+#include "history.h"
+#include "kernel.h"
+#include "nl.h"
+#include "pins.h"
+#include "prog.h"
+
+/* A policy that was read: the model and the texts its positions point into. Shared by the results made from it. */
+struct loaded {
+	int refs;
+	struct arena *arena;
+	struct diag *diag;
+	struct model *model; /* NULL: invalid */
+};
+
+/* reload_result with what it holds on to. */
+struct result {
+	struct reload_result pub;
+	struct loaded *loaded;
+	struct handles *handles; /* as the plan left them */
+	struct kobj_set observed;
+	struct steps steps;
+};
+
+struct shaper {
+	char *config, *state_dir, *pin_dir, *handles_path;
+	struct reload_paths paths;
+	struct nl *nl;
+	struct pins *pins;
+	struct kernel *kernel;
+	struct caps caps;
+	struct links links;
+	struct handles *handles;
+	struct elements_store *elements;
+	struct history *history;
+	uint64_t build_id;
+	struct result *current;
+};
+
+/* ---- opening and closing --------------------------------------------------------------------------------------------
+ */
+
+static int read_state_dir(struct shaper *s, char *why, size_t size)
+{
+	char path[4096];
+	int err = file_make_dirs(s->state_dir, 0700);
+
+	if (err) {
+		snprintf(why, size, "cannot make the state directory %s: %s", s->state_dir, strerror(-err));
+		return err;
+	}
+	snprintf(path, sizeof(path), "%s/handles.json", s->state_dir);
+	s->handles_path = xstrdup(path);
+	s->handles = handles_new();
+	err = handles_load(s->handles, path);
+	if (err) {
+		/* Without the table the numbers change, which costs counters. Better than to run no policy; but say so.
+		 */
+		snprintf(why, size, "%s is damaged (%s); classes get new numbers and counters start again", path,
+			 strerror(-err));
+	}
+	snprintf(path, sizeof(path), "%s/elements.json", s->state_dir);
+	s->elements = elements_new(path);
+	err = elements_load(s->elements);
+	if (err)
+		snprintf(why, size, "%s is damaged (%s); live edits of sets are lost", path, strerror(-err));
+	s->history = history_open(s->state_dir, why, size);
+	return s->history ? 0 : -EIO;
+}
+
+struct shaper *shaper_new(const struct reload_paths *paths, char *why, size_t size)
+{
+	struct shaper *s = xcalloc(1, sizeof(*s));
+	int err;
+
+	why[0] = 0;
+	s->config = xstrdup(paths->config);
+	s->state_dir = xstrdup(paths->state_dir);
+	s->pin_dir = xstrdup(paths->pin_dir);
+	s->paths = (struct reload_paths){s->config, s->state_dir, s->pin_dir};
+	s->build_id = prog_build_id();
+	s->nl = nl_open();
+	if (!s->nl) {
+		snprintf(why, size, "cannot open a netlink socket: %s", strerror(errno));
+		goto fail;
+	}
+	s->pins = pins_open(s->pin_dir, why, size);
+	if (!s->pins)
+		goto fail;
+	s->kernel = kernel_new(s->nl, s->pins);
+	err = caps_probe(&s->caps);
+	if (err) {
+		snprintf(why, size, "cannot probe the kernel: %s", strerror(-err));
+		goto fail;
+	}
+	if (read_state_dir(s, why, size) < 0)
+		goto fail;
+	return s;
+fail:
+	shaper_free(s);
+	return NULL;
+}
+
+void shaper_free(struct shaper *s)
+{
+	if (!s)
+		return;
+	if (s->current)
+		reload_result_free(&s->current->pub);
+	links_clear(&s->links);
+	history_close(s->history);
+	elements_free(s->elements);
+	handles_free(s->handles);
+	if (s->kernel)
+		kernel_free(s->kernel);
+	if (s->pins)
+		pins_close(s->pins);
+	if (s->nl)
+		nl_close(s->nl);
+	free(s->config);
+	free(s->state_dir);
+	free(s->pin_dir);
+	free(s->handles_path);
+	free(s);
+}
+
+/* ---- one run --------------------------------------------------------------------------------------------------------
+ */
+
+static struct loaded *load(const char *config)
+{
+	struct loaded *l = xcalloc(1, sizeof(*l));
+
+	l->refs = 1;
+	l->arena = arena_new();
+	l->diag = diag_new();
+	l->model = model_load(l->arena, l->diag, config);
+	return l;
+}
+
+/* For an answer that never came to a policy. */
+static struct loaded *load_nothing(void)
+{
+	struct loaded *l = xcalloc(1, sizeof(*l));
+
+	l->refs = 1;
+	l->arena = arena_new();
+	l->diag = diag_new();
+	return l;
+}
+
+static void unload(struct loaded *l)
+{
+	if (--l->refs)
+		return;
+	diag_free(l->diag);
+	arena_free(l->arena);
+	free(l);
+}
+
+static struct result *result_new(struct loaded *l)
+{
+	struct result *r = xcalloc(1, sizeof(*r));
+
+	r->loaded = l;
+	r->pub.arena = arena_new();
+	r->pub.diag = l->diag;
+	r->pub.model = l->model;
+	r->pub.error = "";
+	r->pub.warning = "";
+	return r;
+}
+
+void reload_result_free(struct reload_result *pub)
+{
+	struct result *r = (struct result *)pub;
+
+	if (!r)
+		return;
+	handles_free(r->handles);
+	arena_free(r->pub.arena);
+	unload(r->loaded);
+	free(r);
+}
+
+__attribute__((format(printf, 3, 4))) static void fail(struct result *r, int exit_code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	r->pub.error = arena_vprintf(r->pub.arena, fmt, ap);
+	va_end(ap);
+	r->pub.exit = exit_code;
+}
+
+static const char *link_name(void *ctx, int ifindex)
+{
+	const struct link *l = links_by_index(ctx, ifindex);
+
+	return l ? l->name : NULL;
+}
+
+static char *describe(struct arena *a, const struct shaper *s, const struct step *step)
+{
+	char *text = NULL, *kept;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		return arena_strdup(a, "?");
+	diff_describe(step, link_name, (void *)&s->links, f);
+	fclose(f);
+	kept = arena_strndup(a, text, len);
+	free(text);
+	return kept;
+}
+
+static void invalid(struct result *r)
+{
+	size_t n = diag_errors(r->loaded->diag);
+
+	fail(r, EXIT_INVALID, "the policy has %zu %s; nothing was changed", n, n == 1 ? "error" : "errors");
+}
+
+/* From the model to the steps that lead to it. Changes nothing. */
+static void find_steps(struct shaper *s, struct result *r)
+{
+	struct arena *a = r->pub.arena;
+	struct plan_input in = {.model = r->loaded->model,
+				.links = &s->links,
+				.has_police = s->caps.v[CAP_ACT_POLICE].has,
+				.prog_build_id = s->build_id};
+	size_t errors_before = diag_errors(r->loaded->diag);
+	const char *why = "";
+	int err;
+
+	links_clear(&s->links);
+	err = links_read(s->nl, &s->links);
+	if (err) {
+		fail(r, EXIT_FAILED, "cannot read the interfaces: %s", strerror(-err));
+		return;
+	}
+	in.live = elements_all(s->elements, &in.n_live);
+	r->handles = handles_copy(s->handles);
+	r->pub.plan = plan_build(a, r->loaded->diag, &in, r->handles);
+	if (diag_errors(r->loaded->diag) > errors_before) {
+		invalid(r);
+		return;
+	}
+	err = state_read(a, s->nl, s->pins, &s->links, &r->observed, &why);
+	if (err) {
+		fail(r, EXIT_FAILED, "cannot read the kernel's state: %s", why);
+		return;
+	}
+	plan_adopt(r->pub.plan, r->loaded->diag, &r->observed);
+	if (diag_errors(r->loaded->diag) > errors_before) {
+		invalid(r);
+		return;
+	}
+	diff_build(a, &r->observed, &r->pub.plan->objects, &r->steps);
+	r->pub.n_changes = r->steps.n;
+	r->pub.changes = arena_array(a, r->steps.n, sizeof(*r->pub.changes));
+	for (size_t i = 0; i < r->steps.n; i++)
+		r->pub.changes[i] = describe(a, s, &r->steps.v[i]);
+}
+
+static void explain_refusal(const struct shaper *s, struct result *r)
+{
+	const struct refusal *why = &r->pub.refusal;
+	const struct kobj *o = !why->step ? NULL : why->step->after ? why->step->after : why->step->before;
+	const char *where = o && o->pos.line ? diag_where(r->loaded->diag, o->pos) : "";
+
+	fail(r, EXIT_FAILED, "%s%sthe kernel refused: %s: %s%s%s%s%s", where, *where ? ": " : "",
+	     why->step ? describe(r->pub.arena, s, why->step) : "a step", strerror(-why->err), why->text[0] ? ": " : "",
+	     why->text, why->undone ? "; everything is as it was" : "; and the way back failed too: ",
+	     why->undone ? "" : why->undo_text);
+}
+
+/* The kernel takes some things and says 0 without doing them: what counts is what a dump shows. */
+static bool verify(struct shaper *s, struct result *r)
+{
+	struct kobj_set now = {0};
+	struct steps left = {0};
+	const char *why = "";
+	int err = state_read(r->pub.arena, s->nl, s->pins, &s->links, &now, &why);
+
+	if (err) {
+		fail(r, EXIT_FAILED, "cannot read the kernel's state after the change: %s", why);
+		return false;
+	}
+	diff_build(r->pub.arena, &now, &r->pub.plan->objects, &left);
+	if (!left.n)
+		return true;
+	fail(r, EXIT_FAILED, "the kernel did not keep what it acknowledged: %zu objects differ, first: %s", left.n,
+	     describe(r->pub.arena, s, &left.v[0]));
+	return false;
+}
+
+static void carry_out(struct shaper *s, struct result *r)
+{
+	struct applied *done;
+	char text[256] = "";
+	int err;
+
+	/* The numbers are on disk before the kernel knows them: whoever starts after a crash in between finds the same.
+	 */
+	err = handles_save(r->handles, s->handles_path);
+	if (err) {
+		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->handles_path, strerror(-err));
+		return;
+	}
+	if (apply_steps(s->kernel, &r->steps, &done, &r->pub.refusal) < 0) {
+		explain_refusal(s, r);
+		pins_refresh(s->pins);
+		return;
+	}
+	pins_refresh(s->pins);
+	if (!verify(s, r)) {
+		err = apply_revert(done, text, sizeof(text));
+		pins_refresh(s->pins);
+		r->pub.error =
+			arena_printf(r->pub.arena, "%s; %s%s", r->pub.error,
+				     err ? "and the way back failed: " : "everything is as it was", err ? text : "");
+	} else {
+		r->pub.applied = true;
+	}
+	apply_done(done);
+}
+
+/* The result becomes the one in force. */
+static void keep(struct shaper *s, struct result *r)
+{
+	handles_free(s->handles);
+	s->handles = r->handles;
+	r->handles = NULL;
+	handles_sweep(s->handles);
+	/* The names that were swept are in the file until the next save; a number that is taken too long does no harm.
+	 */
+	(void)handles_save(s->handles, s->handles_path);
+	if (s->current)
+		reload_result_free(&s->current->pub);
+	s->current = r;
+}
+
+static struct reload_result *run(struct shaper *s, struct loaded *l, bool dry)
+{
+	struct result *r = result_new(l);
+
+	if (!l->model) {
+		invalid(r);
+		return &r->pub;
+	}
+	find_steps(s, r);
+	if (r->pub.exit || dry)
+		return &r->pub;
+	if (r->steps.n)
+		carry_out(s, r);
+	else
+		r->pub.applied = true;
+	if (r->pub.applied)
+		keep(s, r);
+	return &r->pub;
+}
+
+/* ---- the policy file, and policies of the history
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 1, 2))) static struct reload_result *refuse(const char *fmt, ...)
+{
+	struct result *r = result_new(load_nothing());
+	va_list ap;
+
+	va_start(ap, fmt);
+	r->pub.error = arena_vprintf(r->pub.arena, fmt, ap);
+	va_end(ap);
+	r->pub.exit = EXIT_FAILED;
+	return &r->pub;
+}
+
+__attribute__((format(printf, 2, 3))) static void warn(struct reload_result *r, const char *fmt, ...)
+{
+	const char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = arena_vprintf(r->arena, fmt, ap);
+	va_end(ap);
+	r->warning = *r->warning ? arena_printf(r->arena, "%s; %s", r->warning, text) : text;
+}
+
+const char *shaper_in_force(const struct shaper *s, struct arena *a)
+{
+	bool rolled_back;
+	uint32_t current = history_current(s->history, &rolled_back);
+
+	return rolled_back ? arena_printf(a, "policy %u of the history, which was gone back to; %s is not in force",
+					  current, s->config)
+			   : "";
+}
+
+struct reload_result *shaper_plan(struct shaper *s)
+{
+	struct reload_result *r = run(s, load(s->config), true);
+	const char *in_force = shaper_in_force(s, r->arena);
+
+	if (*in_force)
+		warn(r, "in force is %s", in_force);
+	return r;
+}
+
+/* A policy came into force: it goes into the history. That this failed does not undo it, but must be said. */
+static bool remember(struct shaper *s, struct reload_result *r, const char *who)
+{
+	int err = history_add(s->history, model_print(r->arena, r->model), who, s->config);
+
+	if (err)
+		warn(r,
+		     "the policy is in force, but cannot be put into the history in %s (%s); there is no way back to "
+		     "it",
+		     s->state_dir, strerror(-err));
+	return !err;
+}
+
+static struct reload_result *refuse_waiting(struct shaper *s)
+{
+	int64_t left_ms = history_left_ms(s->history);
+
+	return refuse("the last reload waits to be confirmed and goes back to policy %u %s%lld s: `qosctl confirm` or "
+		      "`qosctl rollback` first",
+		      history_pending(s->history)->back_to, left_ms ? "in " : "now, ",
+		      (long long)(left_ms + 999) / 1000);
+}
+
+struct reload_result *shaper_reload(struct shaper *s, const char *who)
+{
+	struct reload_result *r;
+
+	if (history_pending(s->history)->pending)
+		return refuse_waiting(s);
+	r = run(s, load(s->config), false);
+	if (r->applied)
+		remember(s, r, who);
+	return r;
+}
+
+/* Brings a policy of the history into force. */
+static struct reload_result *run_entry(struct shaper *s, uint32_t number)
+{
+	char path[PATH_MAX];
+	struct reload_result *r;
+
+	if (history_check(s->history, number) < 0)
+		return refuse("policy %u of the history is damaged", number);
+	history_path(s->history, number, path);
+	r = run(s, load(path), false);
+	if (!r->applied)
+		r->error = arena_printf(r->arena, "policy %u of the history: %s", number, r->error);
+	return r;
+}
+
+static struct reload_result *go_back(struct shaper *s, uint32_t number)
+{
+	struct reload_result *r = run_entry(s, number);
+	int err = r->applied ? history_went_back(s->history, number) : 0;
+
+	if (err)
+		warn(r, "policy %u is in force again, but %s cannot be written (%s): a restart will not know", number,
+		     s->state_dir, strerror(-err));
+	return r;
+}
+
+/* The time is over; or the change that was to be confirmed was never finished, because the daemon died in it. */
+static bool must_go_back(const struct shaper *s)
+{
+	const struct history_pending *p = history_pending(s->history);
+	uint32_t current = history_current(s->history, NULL);
+
+	return p->pending && (history_left_ms(s->history) == 0 || !current || current == p->back_to);
+}
+
+/* Takes what was tried over into the next try. */
+static struct reload_result *try_next(struct reload_result *failed, struct reload_result *next)
+{
+	if (failed)
+		warn(next, "%s", failed->error);
+	if (failed && *failed->warning)
+		warn(next, "%s", failed->warning);
+	reload_result_free(failed);
+	return next;
+}
+
+struct reload_result *shaper_start(struct shaper *s)
+{
+	const struct history_pending *p = history_pending(s->history);
+	bool rolled_back, back = must_go_back(s);
+	uint32_t current = history_current(s->history, &rolled_back);
+	struct reload_result *r = NULL;
+
+	if (back)
+		r = go_back(s, p->back_to);
+	if (!(r && r->applied) && current && current != (back ? p->back_to : 0) && (p->pending || rolled_back))
+		r = try_next(r, run_entry(s, current));
+	if (r && r->applied)
+		return r;
+	r = try_next(r, run(s, load(s->config), false));
+	if (r->applied)
+		remember(s, r, "start");
+	return r;
+}
+
+bool shaper_starts_with_history(const struct reload_paths *paths)
+{
+	char why[512] = "";
+	struct history *h = history_open(paths->state_dir, why, sizeof(why));
+	bool rolled_back, yes;
+
+	if (!h)
+		return false;
+	yes = (history_current(h, &rolled_back) && rolled_back) || history_pending(h)->pending;
+	history_close(h);
+	return yes;
+}
+
+/* Everything that is needed to go back is looked at before the first step forward. */
+static bool is_readable(struct shaper *s, uint32_t number)
+{
+	char path[PATH_MAX];
+	struct loaded *l;
+	bool good;
+
+	if (history_check(s->history, number) < 0)
+		return false;
+	history_path(s->history, number, path);
+	l = load(path);
+	good = l->model;
+	unload(l);
+	return good;
+}
+
+struct reload_result *shaper_reload_confirm(struct shaper *s, const char *who, uint32_t seconds)
+{
+	uint32_t back_to = history_current(s->history, NULL);
+	struct reload_result *r;
+	int err;
+
+	if (history_pending(s->history)->pending)
+		return refuse_waiting(s);
+	if (!back_to)
+		return refuse("there is no policy in the history to go back to; reload without --confirm");
+	if (!is_readable(s, back_to))
+		return refuse("policy %u of the history, to go back to, cannot be read any more; nothing was changed",
+			      back_to);
+	/* Before the change, so that a daemon that dies in the middle of it goes back too. */
+	err = history_set_pending(s->history, back_to, seconds);
+	if (err)
+		return refuse("cannot write to %s: %s; nothing was changed", s->state_dir, strerror(-err));
+	r = run(s, load(s->config), false);
+	/* What could not be remembered waits all the same: it is there to be gone back from. */
+	if (r->applied && (!remember(s, r, who) || history_current(s->history, NULL) != back_to))
+		return r;
+	err = history_clear_pending(s->history);
+	if (err)
+		warn(r, "cannot write to %s: %s; `qosctl confirm` tries again", s->state_dir, strerror(-err));
+	return r;
+}
+
+int shaper_confirm(struct shaper *s, char *why, size_t size)
+{
+	int err;
+
+	if (!history_pending(s->history)->pending) {
+		snprintf(why, size, "nothing waits to be confirmed");
+		return -ENOENT;
+	}
+	err = history_clear_pending(s->history);
+	if (err)
+		snprintf(why, size, "cannot write to %s: %s; the change still waits", s->state_dir, strerror(-err));
+	return err;
+}
+
+struct reload_result *shaper_expire(struct shaper *s)
+{
+	const struct history_pending *p = history_pending(s->history);
+
+	return p->pending ? go_back(s, p->back_to) : NULL;
+}
+
+struct reload_result *shaper_rollback(struct shaper *s, uint32_t number)
+{
+	const struct history_pending *p = history_pending(s->history);
+	const struct history_entry *to = number       ? history_find(s->history, number)
+					 : p->pending ? history_find(s->history, p->back_to)
+						      : history_previous(s->history);
+	uint32_t current = history_current(s->history, NULL);
+
+	if (!to)
+		return number ? refuse("there is no policy %u in the history, see `qosctl show history`", number)
+			      : refuse("there is no policy before the one in force");
+	/* While one waits that could not be remembered, the current one is the one before it. */
+	if (to->number == current && !(p->pending && p->back_to == current))
+		return refuse("policy %u is in force already%s", current,
+			      p->pending ? "; `qosctl confirm` keeps it" : "");
+	return go_back(s, to->number);
+}
+
+const struct history *shaper_history(const struct shaper *s)
+{
+	return s->history;
+}
+
+struct reload_result *shaper_replan(struct shaper *s)
+{
+	if (!s->current)
+		return NULL;
+	s->current->loaded->refs++;
+	return run(s, s->current->loaded, false);
+}
+
+/* ---- looking --------------------------------------------------------------------------------------------------------
+ */
+
+const struct reload_result *shaper_current(const struct shaper *s)
+{
+	return s->current ? &s->current->pub : NULL;
+}
+
+const struct caps *shaper_caps(const struct shaper *s)
+{
+	return &s->caps;
+}
+
+const struct links *shaper_links(const struct shaper *s)
+{
+	return &s->links;
+}
+
+struct nl *shaper_nl(struct shaper *s)
+{
+	return s->nl;
+}
+
+struct pins *shaper_pins(struct shaper *s)
+{
+	return s->pins;
+}
+
+const struct reload_paths *shaper_paths(const struct shaper *s)
+{
+	return &s->paths;
+}
+
+/* ---- removing -------------------------------------------------------------------------------------------------------
+ */
+
+int shaper_remove(struct shaper *s, char *why, size_t size)
+{
+	struct arena *a = arena_new();
+	struct kobj_set observed = {0}, nothing = {0};
+	struct steps steps = {0};
+	struct applied *done = NULL;
+	struct refusal refusal;
+	const char *sentence = "";
+	int err;
+
+	links_clear(&s->links);
+	err = links_read(s->nl, &s->links);
+	if (!err)
+		err = state_read(a, s->nl, s->pins, &s->links, &observed, &sentence);
+	if (err) {
+		snprintf(why, size, "cannot read the kernel's state: %s", *sentence ? sentence : strerror(-err));
+		goto out;
+	}
+	diff_build(a, &observed, &nothing, &steps);
+	err = apply_steps(s->kernel, &steps, &done, &refusal);
+	apply_done(done);
+	pins_refresh(s->pins);
+	if (err)
+		snprintf(why, size, "the kernel refused: %s: %s", describe(a, s, refusal.step), strerror(-err));
+	else
+		err = pins_remove_all(s->pins);
+out:
+	arena_free(a);
+	return err;
+}
+
+/* ---- live edits
+ * ------------------------------------------------------------------------------------------------------ */
+
+static const struct model_set *find_set(const struct shaper *s, const char *name)
+{
+	const struct model *m = s->current ? s->current->loaded->model : NULL;
+
+	for (size_t i = 0; m && i < m->n_sets; i++)
+		if (strcmp(m->sets[i]->name, name) == 0)
+			return m->sets[i];
+	return NULL;
+}
+
+static const struct model_element *find_element(const struct model_set *set, const struct prefix *p)
+{
+	for (size_t i = 0; i < set->n_elements; i++)
+		if (prefix_cmp(&set->elements[i].prefix, p) == 0)
+			return &set->elements[i];
+	return NULL;
+}
+
+/* The edit is on disk and in the kernel, or in neither. */
+static int edit_done(struct shaper *s, char *why, size_t size)
+{
+	struct reload_result *r;
+	int err = elements_save(s->elements);
+
+	if (err) {
+		snprintf(why, size, "cannot write the live edits to %s: %s", s->state_dir, strerror(-err));
+		return err;
+	}
+	r = shaper_replan(s);
+	if (r->applied)
+		return 0;
+	snprintf(why, size, "%s", r->error);
+	reload_result_free(r);
+	return -EIO;
+}
+
+int shaper_set_add(struct shaper *s, const char *set, const struct prefix *p, uint64_t up_Bps, uint64_t down_Bps,
+		   char *why, size_t size)
+{
+	const struct model_set *m = find_set(s, set);
+	const struct model_element *written = m ? find_element(m, p) : NULL;
+	const struct plan_live *live = elements_find(s->elements, set, p);
+	struct plan_live before = live ? *live : (struct plan_live){0};
+	char address[TEXT_MAX];
+	int err;
+
+	text_format_prefix(address, p);
+	if (!m) {
+		snprintf(why, size, "there is no set %s", set);
+		return -ENOENT;
+	}
+	if (written) {
+		snprintf(why, size, "%s is in set %s already, written at %s", address, set,
+			 diag_where(s->current->loaded->diag, written->pos));
+		return -EEXIST;
+	}
+	err = elements_add(s->elements, set, p, up_Bps, down_Bps);
+	if (err) {
+		snprintf(why, size, "%s is in set %s already, added live", address, set);
+		return err;
+	}
+	err = edit_done(s, why, size);
+	if (err) {
+		(void)elements_del(s->elements, set, p); /* it was put there just above */
+		if (live)
+			(void)elements_add(s->elements, set, p, before.up_Bps, before.down_Bps);
+		(void)elements_save(s->elements); /* the error that counts is the one before */
+	}
+	return err;
+}
+
+int shaper_set_del(struct shaper *s, const char *set, const struct prefix *p, char *why, size_t size)
+{
+	const struct model_set *m = find_set(s, set);
+	const struct model_element *written = m ? find_element(m, p) : NULL;
+	const struct plan_live *live = elements_find(s->elements, set, p);
+	struct plan_live before = live ? *live : (struct plan_live){0};
+	char address[TEXT_MAX];
+	int err;
+
+	text_format_prefix(address, p);
+	if (!m) {
+		snprintf(why, size, "there is no set %s", set);
+		return -ENOENT;
+	}
+	if (!live && written) {
+		snprintf(why, size, "%s is written at %s; take it out there and reload", address,
+			 diag_where(s->current->loaded->diag, written->pos));
+		return -EEXIST;
+	}
+	if (!live) {
+		snprintf(why, size, "%s is not in set %s", address, set);
+		return -ENXIO;
+	}
+	(void)elements_del(s->elements, set, p); /* found just above */
+	err = edit_done(s, why, size);
+	if (err) {
+		(void)elements_add(s->elements, set, p, before.up_Bps, before.down_Bps);
+		(void)elements_save(s->elements); /* the error that counts is the one before */
+	}
+	return err;
+}
+
+bool shaper_set_is_live(const struct shaper *s, const char *set, const struct prefix *p)
+{
+	return elements_find(s->elements, set, p) != NULL;
+}

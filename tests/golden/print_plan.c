@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * print_plan FILE: the kernel objects that a policy asks for, without root and without a kernel. The file says in
+ *comments what it is planned for:
+ *
+ *	# link wan0            an Ethernet interface; "# link ppp0 ppp" for one without an Ethernet header
+ *	# kernel act_police    the kernel has act_police
+ *	# live SET ADDRESS     an element added with `qosctl set`
+ *
+ * Digests are printed as [..]: they stand for the program's contents, which other tests look at.
+ */
+#include <net/if_arp.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan.h"
+
+struct setting {
+	struct plan_input in;
+	struct links links;
+	struct link link[64];
+	struct plan_live live[16];
+};
+
+static void read_comment(struct arena *a, struct setting *s, const char *line)
+{
+	char word[64], name[64], extra[64];
+	int n = sscanf(line, "# %63s %63s %63s", word, name, extra);
+	const char *why;
+
+	if (n >= 2 && strcmp(word, "link") == 0) {
+		struct link *l = &s->link[s->links.n++];
+
+		snprintf(l->name, sizeof(l->name), "%.15s", name);
+		l->ifindex = (int)s->links.n;
+		l->type = n == 3 ? ARPHRD_PPP : ARPHRD_ETHER;
+		l->mtu = 1500;
+		l->tx_queues = 1;
+	} else if (n >= 2 && strcmp(word, "kernel") == 0) {
+		s->in.has_police = strcmp(name, "act_police") == 0;
+	} else if (n == 3 && strcmp(word, "live") == 0) {
+		struct plan_live *l = &s->live[s->in.n_live++];
+
+		l->set = arena_strdup(a, name);
+		if (text_prefix(extra, &l->prefix, &why) < 0)
+			fprintf(stderr, "%s: %s\n", extra, why);
+	}
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct link *)a)->name, ((const struct link *)b)->name);
+}
+
+static void read_setting(struct arena *a, struct setting *s, const char *file)
+{
+	char line[256];
+	FILE *f = fopen(file, "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		read_comment(a, s, line);
+	if (f)
+		fclose(f);
+	qsort(s->link, s->links.n, sizeof(s->link[0]), by_name);
+	s->links.v = s->link;
+	s->in.links = &s->links;
+	s->in.live = s->live;
+	s->in.prog_build_id = 1;
+}
+
+static const char *link_name(void *ctx, int ifindex)
+{
+	const struct link *l = links_by_index(ctx, ifindex);
+
+	return l ? l->name : NULL;
+}
+
+static void print_masked(const char *text)
+{
+	regex_t digest;
+	regmatch_t m;
+
+	if (regcomp(&digest, "\\[[0-9a-f]{16}\\]", REG_EXTENDED))
+		abort();
+	while (regexec(&digest, text, 1, &m, 0) == 0) {
+		printf("%.*s[..]", (int)m.rm_so, text);
+		text += m.rm_eo;
+	}
+	puts(text);
+	regfree(&digest);
+}
+
+static void print_object(const struct kobj *o, struct links *links)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+
+	if (!f)
+		abort();
+	kobj_kinds[o->kind]->describe(o, link_name, links, f);
+	if (o->pos.line)
+		fprintf(f, "   # line %u: %s", o->pos.line, o->what);
+	fclose(f);
+	print_masked(text);
+	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	struct arena *a = arena_new();
+	struct diag *d = diag_new();
+	struct handles *h = handles_new();
+	struct setting s = {0};
+	struct plan *p;
+	int failed = 1;
+
+	if (argc != 2)
+		return 2;
+	read_setting(a, &s, argv[1]);
+	s.in.model = model_load(a, d, argv[1]);
+	if (s.in.model) {
+		p = plan_build(a, d, &s.in, h);
+		for (size_t i = 0; !diag_errors(d) && i < p->objects.n; i++)
+			print_object(&p->objects.v[i], &s.links);
+		for (size_t i = 0; i < p->hooks.n; i++)
+			if (p->hooks.v[i].engine_why[0])
+				printf("engine of %s %s: %s\n", p->hooks.v[i].ifname,
+				       p->hooks.v[i].dir == DIR_INGRESS ? "ingress" : "egress",
+				       p->hooks.v[i].engine_why);
+		for (size_t i = 0; i < p->waiting.n; i++)
+			printf("waiting for %s\n", p->waiting.v[i]);
+	}
+	failed = diag_errors(d) != 0;
+	for (size_t i = 0; i < diag_count(d); i++)
+		if (diag_get(d, i)->level == DIAG_ERROR)
+			diag_print_one(d, diag_get(d, i), stdout);
+	handles_free(h);
+	diag_free(d);
+	arena_free(a);
+	return failed;
+}

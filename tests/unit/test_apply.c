@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * diff and apply against a fake kernel that is as strict as the real one about order: an entry needs its map, a filter
+ * its actions, and a failure at any step must leave what was there.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "apply.h"
+
+#define MAPS    3
+#define KEYS    4
+#define ACTIONS 6
+#define FILTERS 8
+#define ROUNDS  150
+
+struct request {
+	const struct kobj *before, *after;
+};
+
+struct fake {
+	struct kobj v[128];
+	size_t n;
+	int fail_at; /* the how-manieth request is refused; -1: none */
+	int prepare_fail_at;
+	int commits, prepares, live_requests;
+};
+
+static uint64_t seed = 88172645463325252ull;
+
+static uint32_t rnd(uint32_t n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed >> 33) % n;
+}
+
+static struct kobj *fake_find(struct fake *f, const struct kobj *o)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (kobj_cmp(&f->v[i], o) == 0)
+			return &f->v[i];
+	return NULL;
+}
+
+static bool has_map(struct fake *f, const char *path)
+{
+	struct kobj o = {.kind = KOBJ_MAP, .map = {.path = path, .outer = ""}};
+
+	return fake_find(f, &o);
+}
+
+static bool has_action(struct fake *f, uint32_t index)
+{
+	struct kobj o = {.kind = KOBJ_ACTION, .police = {.index = index}};
+
+	return fake_find(f, &o);
+}
+
+static bool action_in_use(struct fake *f, uint32_t index)
+{
+	for (size_t i = 0; i < f->n; i++)
+		for (uint32_t a = 0; f->v[i].kind == KOBJ_FILTER && a < f->v[i].filter.n_actions; a++)
+			if (f->v[i].filter.actions[a] == index)
+				return true;
+	return false;
+}
+
+static int allowed(struct fake *f, const struct request *r)
+{
+	const struct kobj *o = r->after ? r->after : r->before;
+	struct kobj *there = fake_find(f, o);
+
+	if (!r->before && there)
+		return -EEXIST;
+	if (r->before && !there)
+		return -ENOENT;
+	if (o->kind == KOBJ_ENTRY && !has_map(f, o->entry.path))
+		return -ENOENT;
+	if (!r->after && o->kind == KOBJ_ACTION && action_in_use(f, o->police.index))
+		return -EPERM;
+	for (uint32_t a = 0; r->after && o->kind == KOBJ_FILTER && a < o->filter.n_actions; a++)
+		if (!has_action(f, o->filter.actions[a]))
+			return -ENOENT;
+	return 0;
+}
+
+static int fake_prepare(void *ctx, const struct step *s, struct request **fwd, struct request **undo, char *text,
+			size_t size)
+{
+	struct fake *f = ctx;
+
+	(void)text;
+	(void)size;
+	if (f->prepares++ == f->prepare_fail_at)
+		return -ENOMEM;
+	*fwd = malloc(sizeof(**fwd));
+	*undo = malloc(sizeof(**undo));
+	**fwd = (struct request){s->before, s->after};
+	**undo = (struct request){s->after, s->before};
+	f->live_requests += 2;
+	return 0;
+}
+
+static int fake_one(struct fake *f, const struct request *r)
+{
+	const struct kobj *o = r->after ? r->after : r->before;
+	struct kobj *there;
+	int err = allowed(f, r);
+
+	if (f->commits++ == f->fail_at)
+		return -EIO;
+	if (err)
+		return err;
+	there = fake_find(f, o);
+	if (!r->after)
+		*there = f->v[--f->n];
+	else if (there)
+		*there = *r->after;
+	else
+		f->v[f->n++] = *r->after;
+	return 0;
+}
+
+static int fake_commit(void *ctx, struct request *const *requests, size_t n, int *result, char *text, size_t size)
+{
+	int first = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		/* Like a netlink batch: what stands behind a refused message in the same batch is still done. */
+		if (first && i % 5 == 0) {
+			for (; i < n; i++)
+				result[i] = -ECANCELED;
+			break;
+		}
+		result[i] = fake_one(ctx, requests[i]);
+		if (result[i] && !first) {
+			first = result[i];
+			snprintf(text, size, "refused");
+		}
+	}
+	return first;
+}
+
+static void fake_release(void *ctx, struct request *r)
+{
+	struct fake *f = ctx;
+
+	f->live_requests--;
+	free(r);
+}
+
+static struct kernel fake_kernel(struct fake *f)
+{
+	return (struct kernel){.ctx = f, .prepare = fake_prepare, .commit = fake_commit, .release = fake_release};
+}
+
+static const char *map_names[MAPS] = {"a", "b", "c"};
+
+/* A random set that is complete in itself: entries only in maps, filters only with actions that are there. */
+static void random_set(struct arena *a, struct kobj_set *out)
+{
+	uint32_t there[ACTIONS], n_there = 0;
+
+	for (uint32_t m = 0; m < MAPS; m++) {
+		struct kobj *o;
+
+		if (rnd(3) == 0)
+			continue;
+		o = vec_add(a, out);
+		o->kind = KOBJ_MAP;
+		o->map = (struct kobj_map){
+			.path = map_names[m], .outer = "", .max_entries = 1u << rnd(3), .key_size = 4};
+		for (uint32_t k = 0; k < KEYS; k++) {
+			if (rnd(2))
+				continue;
+			o = vec_add(a, out);
+			o->kind = KOBJ_ENTRY;
+			o->entry = (struct kobj_entry){.path = map_names[m], .key_size = 4, .value_size = 8};
+			o->entry.key[0] = (uint8_t)k;
+			o->entry.value[0] = (uint8_t)(1 + rnd(3));
+		}
+	}
+	for (uint32_t i = 0; i < ACTIONS; i++) {
+		struct kobj *o;
+
+		if (rnd(3) == 0)
+			continue;
+		o = vec_add(a, out);
+		o->kind = KOBJ_ACTION;
+		o->police = (struct kobj_police){.index = KOBJ_POLICE_FIRST + i, .rate_Bps = 1000 * (1 + rnd(2))};
+		there[n_there++] = o->police.index;
+	}
+	for (uint32_t i = 0; i < FILTERS; i++) {
+		struct kobj *o;
+
+		if (rnd(3) == 0)
+			continue;
+		o = vec_add(a, out);
+		o->kind = KOBJ_FILTER;
+		o->filter = (struct kobj_filter){.ifindex = 1 + (int)(i % 2),
+						 .parent = 0xfffffff2,
+						 .pref = KOBJ_PREF_CLASSES,
+						 .handle = i + 1,
+						 .name = rnd(2) ? "x" : "y"};
+		if (n_there && rnd(2))
+			o->filter.actions[o->filter.n_actions++] = there[rnd(n_there)];
+	}
+	kobj_set_sort(out);
+}
+
+static void fake_fill(struct fake *f, const struct kobj_set *s)
+{
+	memset(f, 0, sizeof(*f));
+	f->fail_at = f->prepare_fail_at = -1;
+	for (size_t i = 0; i < s->n; i++)
+		f->v[f->n++] = s->v[i];
+}
+
+static void assert_holds(struct fake *f, const struct kobj_set *s)
+{
+	assert_int_equal(f->n, s->n);
+	for (size_t i = 0; i < s->n; i++) {
+		struct kobj *there = fake_find(f, &s->v[i]);
+
+		assert_non_null(there);
+		assert_true(kobj_kinds[there->kind]->same(there, &s->v[i]));
+	}
+}
+
+/* Applying the difference turns one random set into another, in an order that a strict kernel accepts. */
+static void test_apply_reaches_wanted(void **state)
+{
+	(void)state;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct arena *a = arena_new();
+		struct kobj_set before = {0}, after = {0};
+		struct steps steps = {0}, none = {0};
+		struct refusal why;
+		struct applied *done;
+		struct fake f;
+		struct kernel k = fake_kernel(&f);
+
+		random_set(a, &before);
+		random_set(a, &after);
+		fake_fill(&f, &before);
+		diff_build(a, &before, &after, &steps);
+		assert_int_equal(apply_steps(&k, &steps, &done, &why), 0);
+		assert_holds(&f, &after);
+		diff_build(a, &after, &after, &none);
+		assert_int_equal(none.n, 0);
+		apply_done(done);
+		assert_int_equal(f.live_requests, 0);
+		arena_free(a);
+	}
+}
+
+/* Whichever step is refused, the kernel is as it was and the refused step is named. */
+static void test_failure_at_every_step(void **state)
+{
+	(void)state;
+	for (int round = 0; round < ROUNDS / 3; round++) {
+		struct arena *a = arena_new();
+		struct kobj_set before = {0}, after = {0};
+		struct steps steps = {0};
+
+		random_set(a, &before);
+		random_set(a, &after);
+		diff_build(a, &before, &after, &steps);
+		for (int i = 0; i < (int)steps.n; i++) {
+			struct refusal why;
+			struct applied *done;
+			struct fake f;
+			struct kernel k = fake_kernel(&f);
+
+			fake_fill(&f, &before);
+			f.fail_at = i;
+			assert_int_equal(apply_steps(&k, &steps, &done, &why), -EIO);
+			assert_null(done);
+			assert_ptr_equal(why.step, &steps.v[i]);
+			assert_string_equal(why.text, "refused");
+			assert_true(why.undone);
+			assert_holds(&f, &before);
+			assert_int_equal(f.live_requests, 0);
+
+			fake_fill(&f, &before);
+			f.prepare_fail_at = i;
+			assert_int_equal(apply_steps(&k, &steps, &done, &why), -ENOMEM);
+			assert_ptr_equal(why.step, &steps.v[i]);
+			assert_int_equal(f.commits, 0);
+			assert_holds(&f, &before);
+			assert_int_equal(f.live_requests, 0);
+		}
+		arena_free(a);
+	}
+}
+
+/* What was applied can be taken back as a whole until apply_done. */
+static void test_revert(void **state)
+{
+	(void)state;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct arena *a = arena_new();
+		struct kobj_set before = {0}, after = {0};
+		struct steps steps = {0};
+		struct refusal why;
+		struct applied *done;
+		char text[64];
+		struct fake f;
+		struct kernel k = fake_kernel(&f);
+
+		random_set(a, &before);
+		random_set(a, &after);
+		fake_fill(&f, &before);
+		diff_build(a, &before, &after, &steps);
+		assert_int_equal(apply_steps(&k, &steps, &done, &why), 0);
+		assert_int_equal(apply_revert(done, text, sizeof(text)), 0);
+		assert_holds(&f, &before);
+		apply_done(done);
+		arena_free(a);
+	}
+}
+
+/* Creations by kind, then deletions by kind backwards; clsact stays because other people's filters may be on it. */
+static void test_order_and_shared_qdisc(void **state)
+{
+	struct arena *a = arena_new();
+	struct kobj_set before = {0}, after = {0};
+	struct steps steps = {0};
+	struct kobj *o;
+
+	(void)state;
+	o = vec_add(a, &before);
+	o->kind = KOBJ_QDISC;
+	o->qdisc = (struct kobj_qdisc){.ifindex = 1, .parent = 0xfffffff1, .kind = "clsact"};
+	o = vec_add(a, &before);
+	o->kind = KOBJ_ACTION;
+	o->police = (struct kobj_police){.index = KOBJ_POLICE_FIRST};
+	o = vec_add(a, &before);
+	o->kind = KOBJ_FILTER;
+	o->filter = (struct kobj_filter){.ifindex = 1, .pref = KOBJ_PREF_CLASSES, .handle = 1, .name = "x"};
+	o = vec_add(a, &after);
+	o->kind = KOBJ_MAP;
+	o->map = (struct kobj_map){.path = "m", .outer = ""};
+	kobj_set_sort(&before);
+	diff_build(a, &before, &after, &steps);
+	assert_int_equal(steps.n, 3);
+	assert_int_equal(steps.v[0].after->kind, KOBJ_MAP);
+	assert_int_equal(steps.v[1].before->kind, KOBJ_FILTER);
+	assert_int_equal(steps.v[2].before->kind, KOBJ_ACTION);
+	arena_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_apply_reaches_wanted),
+		cmocka_unit_test(test_failure_at_every_step),
+		cmocka_unit_test(test_revert),
+		cmocka_unit_test(test_order_and_shared_qdisc),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
