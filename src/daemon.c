@@ -1,0 +1,882 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "file.h"
+#include "history.h"
+#include "learn.h"
+#include "links.h"
+#include "log.h"
+#include "pins.h"
+#include "sd.h"
+#include "show.h"
+#include "wire.h"
+
+#define SETTLE_MS      10   /* after a link event, for those that come with it */
+#define RETRY_MIN_MS   1000 /* after a run that failed; doubled each time */
+#define RETRY_MAX_MS   60000
+#define AGE_S          5
+#define WAIT_MAX_MS    10000  /* between looks at a time to confirm: it goes on in suspend, our timers do not */
+#define NAMESPACE_LOCK "qosd" /* abstract socket, one a network namespace */
+
+struct daemon {
+	const struct daemon_options *options;
+	int lock, namespace_lock, links;
+	struct event_base *base;
+	struct shaper *shaper;
+	struct learn *learn;
+	struct ctl *ctl;
+	struct event *terminate, *interrupt, *hangup;
+	struct event *link_event, *replan, *age, *save, *learned, *learned_again, *expire;
+	unsigned retry_ms;
+	unsigned expire_retry_ms;
+	unsigned run_ms; /* how long the last run took */
+	bool removed;    /* everything of ours is gone already: `stop` did it */
+};
+
+static struct timeval milliseconds(uint64_t ms)
+{
+	return (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+}
+
+/* Only memory that is out makes this fail. */
+static void start_timer(struct event *e, uint64_t ms)
+{
+	struct timeval tv = milliseconds(ms);
+
+	if (event_add(e, &tv) < 0)
+		log_error("cannot set a timer");
+}
+
+static bool is_pending(const struct event *e)
+{
+	return event_pending(e, EV_TIMEOUT | EV_READ, NULL);
+}
+
+/* ---- runs -----------------------------------------------------------------------------------------------------------
+ */
+
+static const struct model *model_in_force(const struct daemon *d)
+{
+	return shaper_current(d->shaper)->model;
+}
+
+static void log_changes(const char *occasion, const struct reload_result *r)
+{
+	log_info("%s: %zu %s", occasion, r->n_changes, r->n_changes == 1 ? "change" : "changes");
+	for (size_t i = 0; i < r->n_changes; i++)
+		log_debug("%s", r->changes[i]);
+}
+
+static void on_ring(evutil_socket_t fd, short what, void *arg);
+
+/* What hangs on the policy in force and on the maps. */
+static void follow(struct daemon *d)
+{
+	uint64_t save_ms = model_in_force(d)->learned_save_ns / 1000000;
+	int fd;
+
+	if (d->learned)
+		event_free(d->learned);
+	d->learned = NULL;
+	learn_follow(d->learn);
+	fd = learn_events_fd(d->learn);
+	if (fd >= 0)
+		d->learned = event_new(d->base, fd, EV_READ, on_ring, d);
+	if (d->learned && !is_pending(d->learned_again))
+		(void)event_add(d->learned, NULL); /* on_ring_again tries again if not */
+	if (!save_ms)
+		(void)event_del(d->save); /* cannot fail on a timer */
+	else if (!is_pending(d->save))
+		start_timer(d->save, save_ms);
+}
+
+static unsigned long long now_ms(void)
+{
+	return learn_now_ns() / 1000000;
+}
+
+/* Takes note of a result that the shaper gave; it is valid until the next run. */
+static void settle(struct daemon *d, struct reload_result *r)
+{
+	if (r->applied) {
+		d->retry_ms = 0;
+		follow(d);
+	}
+}
+
+/* A result that is not in force is ours to free. */
+static void discard(struct reload_result *r)
+{
+	if (!r->applied)
+		reload_result_free(r);
+}
+
+static void log_result(const char *occasion, const struct reload_result *r)
+{
+	if (r->applied)
+		log_changes(occasion, r);
+	else
+		log_error("%s: %s", occasion, r->error);
+	if (*r->warning)
+		log_warning("%s: %s", occasion, r->warning);
+}
+
+static uint32_t policy_in_force(const struct daemon *d)
+{
+	return history_current(shaper_history(d->shaper), NULL);
+}
+
+/* "goes back to policy 3 in 120 s unless `qosctl confirm` comes". False if nothing waits. */
+static bool waiting_text(const struct daemon *d, char *out, size_t size)
+{
+	const struct history *h = shaper_history(d->shaper);
+
+	if (!history_pending(h)->pending)
+		return false;
+	(void)snprintf(out, size, "goes back to policy %u in %lld s unless `qosctl confirm` comes", /* short */
+		       history_pending(h)->back_to, (long long)(history_left_ms(h) + 999) / 1000);
+	return true;
+}
+
+/* Sets the timer for what waits to be confirmed, if anything does. */
+static void watch_waiting(struct daemon *d)
+{
+	int64_t left_ms = history_left_ms(shaper_history(d->shaper));
+
+	d->expire_retry_ms = 0;
+	if (left_ms < 0)
+		(void)event_del(d->expire); /* cannot fail on a timer */
+	else
+		start_timer(d->expire, left_ms < WAIT_MAX_MS ? (uint64_t)left_ms : WAIT_MAX_MS);
+}
+
+/* seconds 0: for good. */
+static struct reload_result *reload(struct daemon *d, const char *who, uint32_t seconds)
+{
+	unsigned long long start = now_ms();
+	struct reload_result *r;
+	char waiting[128];
+
+	(void)sd_tell_reloading(); /* who does not listen misses nothing */
+	r = seconds ? shaper_reload_confirm(d->shaper, who, seconds) : shaper_reload(d->shaper, who);
+	d->run_ms = (unsigned)(now_ms() - start);
+	settle(d, r);
+	log_result("reload", r);
+	if (r->applied && waiting_text(d, waiting, sizeof(waiting)))
+		log_info("policy %u is in force for now: %s", policy_in_force(d), waiting);
+	watch_waiting(d);
+	(void)sd_tell("READY=1");
+	return r;
+}
+
+static struct reload_result *rollback(struct daemon *d, const char *who, uint32_t number)
+{
+	unsigned long long start = now_ms();
+	struct reload_result *r;
+
+	(void)sd_tell_reloading(); /* who does not listen misses nothing */
+	r = shaper_rollback(d->shaper, number);
+	d->run_ms = (unsigned)(now_ms() - start);
+	settle(d, r);
+	log_result("rollback", r);
+	if (r->applied)
+		log_warning("policy %u is in force again, as asked for by %s; %s is not, until the next reload",
+			    policy_in_force(d), who, d->options->paths.config);
+	watch_waiting(d);
+	(void)sd_tell("READY=1");
+	return r;
+}
+
+/* After a link came, went or changed. Half of the time at most goes into runs, however often that happens. */
+static void replan_soon(struct daemon *d)
+{
+	if (!is_pending(d->replan) || d->retry_ms)
+		start_timer(d->replan, d->run_ms > SETTLE_MS ? d->run_ms : SETTLE_MS);
+}
+
+static void on_replan(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+	unsigned long long start = now_ms();
+	struct reload_result *r = shaper_replan(d->shaper);
+
+	(void)fd;
+	(void)what;
+	d->run_ms = (unsigned)(now_ms() - start);
+	settle(d, r);
+	if (r->applied) {
+		if (r->n_changes)
+			log_changes("links changed", r);
+		return;
+	}
+	d->retry_ms = d->retry_ms ? d->retry_ms * 2 : RETRY_MIN_MS;
+	if (d->retry_ms > RETRY_MAX_MS)
+		d->retry_ms = RETRY_MAX_MS;
+	log_error("links changed: %s; trying again in %u s", r->error, d->retry_ms / 1000);
+	discard(r);
+	start_timer(d->replan, d->retry_ms);
+}
+
+/* The time to confirm is over. */
+static void go_back(struct daemon *d)
+{
+	const struct history_pending *p = history_pending(shaper_history(d->shaper));
+	uint32_t unconfirmed = policy_in_force(d), back_to = p->back_to;
+	unsigned retry_ms = d->expire_retry_ms ? d->expire_retry_ms * 2 : RETRY_MIN_MS;
+	struct reload_result *r = shaper_expire(d->shaper);
+
+	if (!r)
+		return;
+	settle(d, r);
+	log_result("going back", r);
+	if (r->applied)
+		log_warning("nobody has confirmed policy %u; policy %u is in force again, and %s is not until the next "
+			    "reload",
+			    unconfirmed, back_to, d->options->paths.config);
+	discard(r);
+	if (!p->pending)
+		return;
+	d->expire_retry_ms = retry_ms < RETRY_MAX_MS ? retry_ms : RETRY_MAX_MS;
+	log_error("going back: trying again in %u s", d->expire_retry_ms / 1000);
+	start_timer(d->expire, d->expire_retry_ms);
+}
+
+static void on_expire(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (history_left_ms(shaper_history(d->shaper)) > 0)
+		watch_waiting(d); /* only one of the looks in between */
+	else
+		go_back(d);
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------------
+ */
+
+static void on_link(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+	int n = links_monitor_drain(fd);
+
+	(void)what;
+	if (n > 0)
+		replan_soon(d);
+	if (n >= 0)
+		return;
+	/* Not seen to happen; but deaf to links the daemon would look well while interfaces go unshaped. */
+	log_error("cannot follow the interfaces any more: %s; restart qosd", strerror(-n));
+	(void)event_del(d->link_event); /* or it would fire for ever */
+}
+
+static void on_age(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+	unsigned n = learn_age(d->learn);
+
+	(void)fd;
+	(void)what;
+	if (n)
+		log_debug("%u learned addresses have aged out", n);
+	start_timer(d->age, AGE_S * 1000);
+}
+
+static void save(struct daemon *d)
+{
+	int err = learn_save(d->learn);
+
+	if (err)
+		log_warning("cannot save the learned addresses in %s: %s", d->options->paths.state_dir, strerror(-err));
+}
+
+static void on_save(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	save(d);
+	start_timer(d->save, model_in_force(d)->learned_save_ns / 1000000);
+}
+
+/* One burst, then deaf for a moment: a flood of new addresses costs the same as a few. */
+static void on_ring(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	learn_events(d->learn);
+	start_timer(d->learned_again, LEARN_EVENTS_MS);
+}
+
+static void on_ring_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (d->learned && event_add(d->learned, NULL) < 0)
+		start_timer(d->learned_again, LEARN_EVENTS_MS);
+}
+
+static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	struct reload_result *r = reload(arg, "SIGHUP", 0);
+
+	(void)fd;
+	(void)what;
+	diag_print(r->diag, stderr);
+	discard(r);
+}
+
+static void on_terminate(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)what;
+	log_info("stopping on signal %d", (int)fd);
+	(void)event_base_loopbreak(d->base); /* fails only where there is no base */
+}
+
+/* ---- commands -------------------------------------------------------------------------------------------------------
+ */
+
+static json_t *result_answer(const struct reload_result *r)
+{
+	json_t *j = r->exit ? wire_error(r->exit, "%s", r->error) : json_object();
+	json_t *changes = json_array();
+
+	for (size_t i = 0; i < r->n_changes; i++)
+		json_array_append_new(changes, wire_text(r->changes[i]));
+	json_object_set_new(j, "changes", changes);
+	json_object_set_new(j, "messages", wire_messages(r->diag));
+	if (*r->warning)
+		json_object_set_new(j, "warning", wire_text(r->warning));
+	return j;
+}
+
+/* Which policy that made, and what becomes of it. */
+static void put_outcome(const struct daemon *d, json_t *j)
+{
+	const struct history *h = shaper_history(d->shaper);
+	char waiting[128];
+
+	json_object_set_new(j, "policy", json_integer(policy_in_force(d)));
+	if (!waiting_text(d, waiting, sizeof(waiting)))
+		return;
+	json_object_set_new(j, "goes_back_to", json_integer(history_pending(h)->back_to));
+	json_object_set_new(j, "left_ms", json_integer(history_left_ms(h)));
+	json_object_set_new(j, "note", json_string(waiting));
+}
+
+static json_t *cmd_version(void *ctx, const json_t *args)
+{
+	(void)ctx;
+	(void)args;
+	return json_pack("{s:s, s:i}", "version", PACKAGE_VERSION, "abi", QOSD_ABI);
+}
+
+static json_t *cmd_show(void *ctx, const json_t *args)
+{
+	struct daemon *d = ctx;
+
+	return show_answer(d->shaper, d->learn, args);
+}
+
+static json_t *cmd_stats(void *ctx, const json_t *args)
+{
+	struct daemon *d = ctx;
+
+	(void)args;
+	return show_stats(d->shaper, d->learn);
+}
+
+static json_t *cmd_plan(void *ctx, const json_t *args)
+{
+	struct daemon *d = ctx;
+	struct reload_result *r = shaper_plan(d->shaper);
+	json_t *j = result_answer(r);
+
+	(void)args;
+	reload_result_free(r);
+	return j;
+}
+
+/* confirm_s: so many seconds to confirm. */
+static json_t *cmd_reload(void *ctx, const json_t *args)
+{
+	const json_t *confirm = json_object_get(args, "confirm_s");
+	json_int_t seconds = json_integer_value(confirm);
+	struct daemon *d = ctx;
+	struct reload_result *r;
+	char who[64];
+	json_t *j;
+
+	if (confirm && (!json_is_integer(confirm) || seconds < WIRE_CONFIRM_MIN || seconds > WIRE_CONFIRM_MAX))
+		return wire_error(EXIT_USAGE, "confirm_s is a number of seconds, %d to %d", WIRE_CONFIRM_MIN,
+				  WIRE_CONFIRM_MAX);
+	r = reload(d, ctl_user(d->ctl, who, sizeof(who)), (uint32_t)seconds);
+	j = result_answer(r);
+	if (r->applied)
+		put_outcome(d, j);
+	if (r->applied && confirm && !json_object_get(j, "note"))
+		json_object_set_new(j, "note", json_string("the policy was in force already, nothing waits"));
+	discard(r);
+	return j;
+}
+
+static json_t *cmd_confirm(void *ctx, const json_t *args)
+{
+	struct daemon *d = ctx;
+	char why[512], who[64];
+
+	(void)args;
+	if (shaper_confirm(d->shaper, why, sizeof(why)) < 0)
+		return wire_error(EXIT_FAILED, "%s", why);
+	watch_waiting(d);
+	log_info("policy %u is confirmed by %s", policy_in_force(d), ctl_user(d->ctl, who, sizeof(who)));
+	return json_pack("{s:I}", "policy", (json_int_t)policy_in_force(d));
+}
+
+static json_t *cmd_rollback(void *ctx, const json_t *args)
+{
+	const json_t *number = json_object_get(args, "number");
+	struct daemon *d = ctx;
+	struct reload_result *r;
+	char who[64];
+	json_t *j;
+
+	if (number &&
+	    (!json_is_integer(number) || json_integer_value(number) < 1 || json_integer_value(number) > UINT32_MAX))
+		return wire_error(EXIT_USAGE, "number is that of a policy, see `qosctl show history`");
+	r = rollback(d, ctl_user(d->ctl, who, sizeof(who)), (uint32_t)json_integer_value(number));
+	j = result_answer(r);
+	if (r->applied)
+		put_outcome(d, j);
+	discard(r);
+	return j;
+}
+
+/* An absent rate is 0. False if there is something that is none. */
+static bool rate_arg(const json_t *args, const char *key, uint64_t *Bps)
+{
+	const json_t *j = json_object_get(args, key);
+
+	*Bps = j ? (uint64_t)json_integer_value(j) / 8 : 0;
+	return !j || (json_is_integer(j) && json_integer_value(j) >= 8);
+}
+
+static json_t *set_add(struct daemon *d, const char *set, const struct prefix *p, const json_t *args)
+{
+	uint64_t up_Bps, down_Bps;
+	char why[512];
+
+	if (!rate_arg(args, "up_bps", &up_Bps) || !rate_arg(args, "down_bps", &down_Bps))
+		return wire_error(EXIT_USAGE, "up_bps and down_bps are rates in bits a second");
+	if (shaper_set_add(d->shaper, set, p, up_Bps, down_Bps, why, sizeof(why)) < 0)
+		return wire_error(EXIT_FAILED, "%s", why);
+	return json_object();
+}
+
+static json_t *set_del(struct daemon *d, const char *set, const struct prefix *p)
+{
+	char why[512];
+	int err = shaper_set_del(d->shaper, set, p, why, sizeof(why));
+
+	/* Not added live; it may have been learned. */
+	if (err == -ENXIO && learn_forget(d->learn, set, p) == 0)
+		err = 0;
+	return err ? wire_error(EXIT_FAILED, "%s", why) : json_object();
+}
+
+static json_t *cmd_set(void *ctx, const json_t *args)
+{
+	const char *name = json_string_value(json_object_get(args, "name"));
+	const char *action = json_string_value(json_object_get(args, "action"));
+	const char *address = json_string_value(json_object_get(args, "address"));
+	bool add = action && strcmp(action, "add") == 0, del = action && strcmp(action, "del") == 0;
+	struct daemon *d = ctx;
+	const char *why;
+	struct prefix p;
+	json_t *answer;
+
+	if (!name || !address || (!add && !del))
+		return wire_error(EXIT_USAGE, "set wants a name, an action (add or del) and an address");
+	if (text_prefix(address, &p, &why) < 0)
+		return wire_error(EXIT_USAGE, "\"%s\": %s", address, why);
+	answer = add ? set_add(d, name, &p, args) : set_del(d, name, &p);
+	follow(d);
+	log_info("set %s %s %s: %s", name, action, address, json_object_get(answer, "error") ? "refused" : "done");
+	return answer;
+}
+
+static json_t *cmd_bypass(void *ctx, const json_t *args)
+{
+	struct daemon *d = ctx;
+	int map = pins_map(shaper_pins(d->shaper), "bypass"), err;
+	uint32_t key = 0, on = json_is_true(json_object_get(args, "on"));
+
+	if (!json_is_boolean(json_object_get(args, "on")))
+		return wire_error(EXIT_USAGE, "bypass wants on: true or false");
+	err = map < 0 ? map : bpf_map_update_elem(map, &key, &on, BPF_ANY);
+	if (err)
+		return wire_error(EXIT_FAILED, "cannot write the bypass map: %s", strerror(-err));
+	if (on)
+		log_warning("bypass is on: nothing is shaped");
+	else
+		log_info("bypass is off");
+	return json_pack("{s:b}", "bypass", on);
+}
+
+/* Takes everything of ours out of the kernel if the policy wants that. 0 or -errno with why. */
+static int remove_all(struct daemon *d, char *why, size_t size)
+{
+	int err;
+
+	if (d->removed || model_in_force(d)->on_stop == ON_STOP_KEEP)
+		return 0;
+	err = shaper_remove(d->shaper, why, size);
+	d->removed = !err;
+	return err;
+}
+
+static void warn_waiting(const struct daemon *d)
+{
+	char waiting[128];
+
+	if (waiting_text(d, waiting, sizeof(waiting)))
+		log_warning("policy %u %s; without qosd, at its next start", policy_in_force(d), waiting);
+}
+
+static void on_drained(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	(void)event_base_loopbreak(d->base); /* fails only where there is no base */
+}
+
+/* From here on nothing puts anything into the kernel again. */
+static void rest(struct daemon *d)
+{
+	struct event *const events[] = {d->link_event, d->replan,        d->age,    d->save,
+					d->learned,    d->learned_again, d->hangup, d->expire};
+
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		if (events[i])
+			(void)event_del(events[i]); /* fails only for what was never added */
+}
+
+/* The answer comes when the kernel is as on-stop says. */
+static json_t *cmd_stop(void *ctx, const json_t *args)
+{
+	struct daemon *d = ctx;
+	char why[512] = "";
+
+	(void)args;
+	log_info("stopping, as asked for");
+	warn_waiting(d);
+	save(d);
+	if (remove_all(d, why, sizeof(why)) < 0)
+		return wire_error(EXIT_FAILED, "%s", why);
+	rest(d);
+	ctl_drain(d->ctl, on_drained, d);
+	return json_pack("{s:b}", "removed", d->removed);
+}
+
+static const struct ctl_command commands[] = {
+	{"version", false, cmd_version},
+	{"show", false, cmd_show},
+	{"stats", false, cmd_stats},
+	{"plan", false, cmd_plan},
+	{"reload", true, cmd_reload},
+	{"confirm", true, cmd_confirm},
+	{"rollback", true, cmd_rollback},
+	{"set", true, cmd_set},
+	{"bypass", true, cmd_bypass},
+	{"stop", true, cmd_stop},
+	{0},
+};
+
+/* ---- start ----------------------------------------------------------------------------------------------------------
+ */
+
+static int test_policy(const char *config, bool quiet)
+{
+	struct arena *a = arena_new();
+	struct diag *d = diag_new();
+	bool good = model_load(a, d, config);
+
+	if (!good || !quiet)
+		diag_print(d, stderr);
+	diag_free(d);
+	arena_free(a);
+	return good ? EXIT_DONE : EXIT_INVALID;
+}
+
+int daemon_test(const char *config)
+{
+	int status = test_policy(config, false);
+
+	if (status == EXIT_DONE)
+		log_info("%s: ok", config);
+	else
+		log_error("%s: the policy is invalid", config);
+	return status;
+}
+
+static int lock_run_dir(struct daemon *d)
+{
+	const char *dir = d->options->run_dir;
+	int err = file_make_dirs(dir, 0755);
+	char path[PATH_MAX], pid[16];
+	ssize_t n;
+
+	if (err) {
+		log_error("cannot make the run directory %s: %s", dir, strerror(-err));
+		return err;
+	}
+	(void)snprintf(path, sizeof(path), "%s/lock", dir); /* too long: refused on opening */
+	d->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (d->lock < 0) {
+		err = -errno;
+		log_error("cannot open %s: %s", path, strerror(-err));
+		return err;
+	}
+	if (flock(d->lock, LOCK_EX | LOCK_NB) < 0) {
+		n = read(d->lock, pid, sizeof(pid) - 1);
+		pid[n > 0 ? n : 0] = 0;
+		pid[strcspn(pid, "\n")] = 0;
+		log_error("qosd is already running in %s%s%s", dir, *pid ? ", process " : "", pid);
+		return -EBUSY;
+	}
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(d->lock, 0) < 0 || pwrite(d->lock, pid, (size_t)n, 0) != n) /* only for the message above */
+		log_warning("cannot write to %s", path);
+	return 0;
+}
+
+static int lock_namespace(struct daemon *d)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+	memcpy(at.sun_path + 1, NAMESPACE_LOCK, strlen(NAMESPACE_LOCK));
+	d->namespace_lock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (d->namespace_lock >= 0 &&
+	    bind(d->namespace_lock, (struct sockaddr *)&at,
+		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(NAMESPACE_LOCK))) == 0)
+		return 0;
+	if (errno == EADDRINUSE)
+		log_error("another qosd is already running in this network namespace");
+	else
+		log_error("cannot lock this network namespace: %s", strerror(errno));
+	return -EBUSY;
+}
+
+__attribute__((format(printf, 2, 0))) static int quiet_libbpf(enum libbpf_print_level level, const char *fmt,
+							      va_list ap)
+{
+	char text[512];
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
+
+	(void)level;
+	text[strcspn(text, "\n")] = 0;
+	log_debug("%s", text);
+	return n;
+}
+
+static bool make_events(struct daemon *d)
+{
+	d->base = event_base_new();
+	if (!d->base)
+		return false;
+	d->terminate = evsignal_new(d->base, SIGTERM, on_terminate, d);
+	d->interrupt = evsignal_new(d->base, SIGINT, on_terminate, d);
+	d->hangup = evsignal_new(d->base, SIGHUP, on_hangup, d);
+	d->replan = evtimer_new(d->base, on_replan, d);
+	d->age = evtimer_new(d->base, on_age, d);
+	d->save = evtimer_new(d->base, on_save, d);
+	d->learned_again = evtimer_new(d->base, on_ring_again, d);
+	d->expire = evtimer_new(d->base, on_expire, d);
+	return d->terminate && d->interrupt && d->hangup && d->replan && d->age && d->save && d->learned_again &&
+	       d->expire && event_add(d->terminate, NULL) == 0 && event_add(d->interrupt, NULL) == 0 &&
+	       event_add(d->hangup, NULL) == 0;
+}
+
+static bool follow_links(struct daemon *d)
+{
+	d->links = links_monitor_open();
+	if (d->links < 0) {
+		log_error("cannot follow the interfaces: %s", strerror(-d->links));
+		return false;
+	}
+	d->link_event = event_new(d->base, d->links, EV_READ | EV_PERSIST, on_link, d);
+	return d->link_event && event_add(d->link_event, NULL) == 0;
+}
+
+static int any_pin(void *ctx, const char *path, int fd)
+{
+	(void)ctx;
+	(void)path;
+	(void)fd;
+	return 1;
+}
+
+/* A first run that failed leaves no directories behind where there was nothing before. */
+static void tidy(struct daemon *d)
+{
+	struct pins *pins = shaper_pins(d->shaper);
+
+	if (pins_each(pins, any_pin, NULL) == 0)
+		(void)pins_remove_all(pins); /* what is left is empty */
+}
+
+static int first_run(struct daemon *d)
+{
+	struct reload_result *r = shaper_start(d->shaper);
+	char waiting[128];
+	int status = r->exit, n;
+
+	diag_print(r->diag, stderr);
+	if (*r->warning)
+		log_warning("%s", r->warning);
+	if (!r->applied) {
+		log_error("%s", r->error);
+		discard(r);
+		tidy(d);
+		return status;
+	}
+	log_changes("start", r);
+	if (*shaper_in_force(d->shaper, r->arena))
+		log_warning("in force is %s", shaper_in_force(d->shaper, r->arena));
+	if (waiting_text(d, waiting, sizeof(waiting)))
+		log_warning("policy %u is in force for now: %s", policy_in_force(d), waiting);
+	watch_waiting(d);
+	for (size_t i = 0; i < r->plan->waiting.n; i++)
+		log_info("waiting for the interface %s", r->plan->waiting.v[i]);
+	n = learn_restore(d->learn);
+	if (n < 0)
+		log_warning("cannot read the learned addresses in %s: %s", d->options->paths.state_dir,
+			    n == -EINVAL ? "the file is damaged" : strerror(-n));
+	else if (n > 0)
+		log_info("%d learned addresses are back", n);
+	follow(d);
+	start_timer(d->age, AGE_S * 1000);
+	return EXIT_DONE;
+}
+
+static int start(struct daemon *d)
+{
+	char path[PATH_MAX], why[512] = "";
+
+	if (lock_run_dir(d) < 0 || lock_namespace(d) < 0)
+		return EXIT_FAILED;
+	if (!make_events(d) || !follow_links(d)) {
+		log_error("cannot set up the event loop");
+		return EXIT_FAILED;
+	}
+	/* Clients may connect from here on; they are answered when the loop runs. */
+	(void)snprintf(path, sizeof(path), "%s/" WIRE_SOCKET, d->options->run_dir); /* too long: ctl_open refuses */
+	d->ctl = ctl_open(d->base, path, commands, d, why, sizeof(why));
+	if (!d->ctl) {
+		log_error("%s", why);
+		return EXIT_FAILED;
+	}
+	d->shaper = shaper_new(&d->options->paths, why, sizeof(why));
+	if (!d->shaper) {
+		log_error("%s", why);
+		return EXIT_FAILED;
+	}
+	if (*why)
+		log_warning("%s", why);
+	d->learn = learn_new(d->shaper);
+	return first_run(d);
+}
+
+static int stop(struct daemon *d)
+{
+	char why[512] = "";
+
+	(void)sd_tell("STOPPING=1"); /* who does not listen misses nothing */
+	if (d->removed)
+		return EXIT_DONE;
+	warn_waiting(d);
+	save(d);
+	if (remove_all(d, why, sizeof(why)) < 0) {
+		log_error("%s", why);
+		return EXIT_FAILED;
+	}
+	return EXIT_DONE;
+}
+
+/* The socket goes before the lock, and is the last that others see of us. */
+static void release(struct daemon *d)
+{
+	struct event *const events[] = {d->terminate, d->interrupt, d->hangup,  d->link_event,    d->replan,
+					d->age,       d->save,      d->learned, d->learned_again, d->expire};
+
+	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+		if (events[i])
+			event_free(events[i]);
+	learn_free(d->learn);
+	shaper_free(d->shaper);
+	ctl_close(d->ctl);
+	if (d->links >= 0)
+		close(d->links);
+	if (d->namespace_lock >= 0)
+		close(d->namespace_lock);
+	if (d->lock >= 0)
+		close(d->lock);
+	if (d->base)
+		event_base_free(d->base);
+}
+
+int daemon_run(const struct daemon_options *o)
+{
+	struct daemon d = {.options = o, .lock = -1, .namespace_lock = -1, .links = -1};
+	int status;
+
+	if (geteuid() != 0) {
+		log_error("qosd must be started by root (to test a policy: qosd --test)");
+		return EXIT_PERMISSION;
+	}
+	/* Nothing is touched before the policy is known to be good. */
+	status = test_policy(o->paths.config, true);
+	if (status != EXIT_DONE && shaper_starts_with_history(&o->paths)) {
+		log_warning("%s: the policy is invalid; trying one of the history instead", o->paths.config);
+	} else if (status != EXIT_DONE) {
+		log_error("%s: the policy is invalid; nothing was changed", o->paths.config);
+		return status;
+	}
+	(void)signal(SIGPIPE, SIG_IGN); /* SIGPIPE can be ignored */
+	(void)libbpf_set_print(quiet_libbpf);
+	status = start(&d);
+	if (status == EXIT_DONE) {
+		(void)sd_tell("READY=1"); /* who does not listen misses nothing */
+		log_info("ready");
+		if (event_base_dispatch(d.base) < 0)
+			log_error("the event loop failed");
+		status = stop(&d);
+	}
+	release(&d);
+	return status;
+}

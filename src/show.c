@@ -1,0 +1,761 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "show.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "glob.h"
+#include "history.h"
+#include "learn.h"
+#include "mem.h"
+#include "nl.h"
+#include "pins.h"
+#include "reload.h"
+#include "tc_action.h"
+#include "wire.h"
+
+/* What one answer is made from. */
+struct view {
+	struct shaper *shaper;
+	struct learn *learn;
+	const struct reload_result *now;
+	struct arena *a; /* for this answer */
+};
+
+/* ---- reading the kernel ---------------------------------------------------------------------------------------------
+ */
+
+/* Sums n u64 counters of one entry of a per-CPU array over the CPUs. 0 or -errno; then they are all 0. */
+static int read_counters(struct view *v, const char *path, uint32_t key, uint64_t *sum, size_t n)
+{
+	int cpus = libbpf_num_possible_cpus(), map = pins_map(shaper_pins(v->shaper), path), err;
+	uint64_t *each;
+
+	memset(sum, 0, n * sizeof(*sum));
+	if (map < 0 || cpus < 0)
+		return map < 0 ? map : cpus;
+	each = arena_array(v->a, (size_t)cpus * n, sizeof(*each));
+	err = bpf_map_lookup_elem(map, &key, each);
+	for (size_t i = 0; !err && i < (size_t)cpus * n; i++)
+		sum[i % n] += each[i];
+	return err;
+}
+
+/* Fields of one of the structs of counters in bpf/qosd_abi.h, in its order. */
+static void put_counters(json_t *j, const uint64_t *counters, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		json_object_set_new(j, names[i], wire_count(counters[i]));
+}
+
+struct policer {
+	uint32_t index;
+	struct tc_action_stats stats;
+};
+
+struct policers {
+	VEC(struct policer);
+	struct arena *a;
+};
+
+static int add_policer(void *ctx, uint32_t index, const struct tc_action_stats *stats)
+{
+	struct policers *p = ctx;
+
+	*vec_add(p->a, p) = (struct policer){index, *stats};
+	return 0;
+}
+
+static int compare_policers(const void *a, const void *b)
+{
+	const struct policer *x = a, *y = b;
+
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* All of ours at once: one dump, however many classes are shown. */
+static struct policers read_policers(struct view *v)
+{
+	struct policers p = {.a = v->a};
+
+	/* What could not be read is missing from the answer. */
+	(void)tc_action_stats(shaper_nl(v->shaper), add_policer, &p);
+	if (p.n)
+		qsort(p.v, p.n, sizeof(*p.v), compare_policers);
+	return p;
+}
+
+static const struct tc_action_stats *find_policer(const struct policers *p, uint32_t index)
+{
+	struct policer key = {.index = index}, *found;
+
+	found = index && p->n ? bsearch(&key, p->v, p->n, sizeof(*p->v), compare_policers) : NULL;
+	return found ? &found->stats : NULL;
+}
+
+/* ---- words ----------------------------------------------------------------------------------------------------------
+ */
+
+static const char *direction_name(enum direction d)
+{
+	switch (d) {
+	case DIR_INGRESS: return "ingress";
+	case DIR_EGRESS: return "egress";
+	}
+	return "";
+}
+
+static const char *engine_name(enum engine e)
+{
+	switch (e) {
+	case ENGINE_AUTO: return "auto";
+	case ENGINE_TC: return "tc";
+	case ENGINE_BPF: return "bpf";
+	case ENGINE_FQ: return "fq";
+	}
+	return "";
+}
+
+static const char *side_name(enum side s)
+{
+	switch (s) {
+	case SIDE_NONE: return "";
+	case SIDE_WAN: return "wan";
+	case SIDE_LAN: return "lan";
+	}
+	return "";
+}
+
+static const char *exceed_name(const struct view *v, const struct model_class *c)
+{
+	char dscp[TEXT_MAX];
+
+	switch (c->exceed) {
+	case EXCEED_DROP: return "drop";
+	case EXCEED_PASS: return "pass";
+	case EXCEED_DSCP: return arena_printf(v->a, "dscp %s", text_format_dscp(dscp, c->exceed_dscp));
+	}
+	return "";
+}
+
+/* A rate, where there is one. */
+static void put_rate(json_t *j, const char *key, uint64_t Bps)
+{
+	if (Bps)
+		json_object_set_new(j, key, wire_count(Bps * 8));
+}
+
+/* Not diag_where, whose texts stay in memory as long as the policy. */
+static json_t *where(const struct view *v, struct pos pos)
+{
+	return pos.line ? wire_text(arena_printf(v->a, "%s:%u:%u", diag_source_name(v->now->diag, pos.file), pos.line,
+						 pos.col))
+			: json_null();
+}
+
+static json_t *answer_of(const char *key, json_t *value)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, key, value);
+	return j;
+}
+
+/* Says so where a reader would think that the policy file is in force and it is not. */
+static json_t *answer_in_force(const struct view *v)
+{
+	const char *in_force = shaper_in_force(v->shaper, v->a);
+
+	return *in_force ? answer_of("in_force", wire_text(in_force)) : json_object();
+}
+
+/* ---- policy ---------------------------------------------------------------------------------------------------------
+ */
+
+static json_t *show_policy(struct view *v)
+{
+	json_t *files = json_array(), *j = answer_in_force(v);
+	const char *text;
+	size_t len;
+
+	for (uint32_t i = 1; (text = diag_source_text(v->now->diag, i, &len)); i++) {
+		json_t *file = json_object();
+
+		json_object_set_new(file, "file", wire_text(diag_source_name(v->now->diag, i)));
+		json_object_set_new(file, "text", wire_text_n(text, len));
+		json_array_append_new(files, file);
+	}
+	json_object_set_new(j, "files", files);
+	return j;
+}
+
+static json_t *show_effective(struct view *v)
+{
+	return answer_of("effective", wire_text(model_print(v->a, v->now->model)));
+}
+
+/* ---- interfaces -----------------------------------------------------------------------------------------------------
+ */
+
+static bool teaches(const struct model_set *set, const char *ifname)
+{
+	for (size_t i = 0; set->learns && i < set->learn.n_on; i++)
+		if (glob_match(set->learn.on[i], ifname))
+			return true;
+	return false;
+}
+
+/* The sets that this interface teaches. */
+static json_t *taught_by(const struct view *v, const char *ifname)
+{
+	const struct model *m = v->now->model;
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < m->n_sets; i++)
+		if (teaches(m->sets[i], ifname))
+			json_array_append_new(names, json_string(m->sets[i]->name));
+	return names;
+}
+
+static json_t *interface_row(const struct view *v, const struct plan_hook *h)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "interface", wire_text(h->ifname));
+	json_object_set_new(j, "direction", json_string(direction_name(h->dir)));
+	json_object_set_new(j, "state", json_string(!h->ifindex ? "waiting" : h->hook ? "shaped" : "learning"));
+	if (h->hook) {
+		json_object_set_new(j, "side", json_string(side_name(h->hook->side)));
+		json_object_set_new(j, "policy", json_string(h->hook->policy));
+		put_rate(j, "rate_bps", h->hook->root->rate_Bps);
+		json_object_set_new(j, "engine", json_string(engine_name(h->engine)));
+	}
+	if (h->dir == DIR_INGRESS)
+		json_object_set_new(j, "learns", taught_by(v, h->ifname));
+	if (h->hook)
+		json_object_set_new(j, "why", wire_text(h->engine_why));
+	return j;
+}
+
+static bool has_hook(const struct plan *p, const char *ifname)
+{
+	for (size_t i = 0; i < p->hooks.n; i++)
+		if (strcmp(p->hooks.v[i].ifname, ifname) == 0)
+			return true;
+	return false;
+}
+
+static json_t *show_interfaces(struct view *v)
+{
+	const struct plan *p = v->now->plan;
+	json_t *list = json_array(), *answer = answer_in_force(v);
+
+	for (size_t i = 0; i < p->hooks.n; i++)
+		json_array_append_new(list, interface_row(v, &p->hooks.v[i]));
+	for (size_t i = 0; i < p->waiting.n; i++) {
+		json_t *j;
+
+		if (has_hook(p, p->waiting.v[i]))
+			continue;
+		j = answer_of("interface", wire_text(p->waiting.v[i]));
+		json_object_set_new(j, "state", json_string("waiting"));
+		json_object_set_new(j, "learns", taught_by(v, p->waiting.v[i]));
+		json_array_append_new(list, j);
+	}
+	json_object_set_new(answer, "interfaces", list);
+	return answer;
+}
+
+/* ---- classes --------------------------------------------------------------------------------------------------------
+ */
+
+static json_t *hook_head(const struct plan_hook *h)
+{
+	json_t *j = answer_of("interface", wire_text(h->ifname));
+
+	json_object_set_new(j, "direction", json_string(direction_name(h->dir)));
+	json_object_set_new(j, "policy", json_string(h->hook->policy));
+	json_object_set_new(j, "engine", json_string(engine_name(h->engine)));
+	if (!h->ifindex)
+		json_object_set_new(j, "state", json_string("waiting"));
+	return j;
+}
+
+/* The fields of struct qosd_class_stats, in its order. Where people look at more than counters, the first will do. */
+static const char *const class_counters[] = {"packets",    "bytes",          "drop_packets",
+					     "drop_bytes", "exceed_packets", "exceed_bytes"};
+#define CLASS_COUNTERS (sizeof(class_counters) / sizeof(class_counters[0]))
+#define FIRST_COUNTERS 3
+
+_Static_assert(CLASS_COUNTERS * sizeof(uint64_t) == sizeof(struct qosd_class_stats), "a name for each counter");
+
+/* With engine tc it is the policer that knows what was dropped (in packets only), not the map. */
+static void count_policer(uint64_t *counters, const struct tc_action_stats *policer)
+{
+	counters[2] = policer->drops;
+	counters[4] = policer->overlimits > policer->drops ? policer->overlimits - policer->drops : 0;
+}
+
+/* Class 0 is what passes without a class. */
+static void put_class_counters(struct view *v, json_t *j, const struct plan_hook *h, uint32_t number,
+			       const struct tc_action_stats *policer, size_t n)
+{
+	bool in_packets_only = h->engine == ENGINE_TC;
+	uint64_t counters[CLASS_COUNTERS];
+
+	if (read_counters(v, arena_printf(v->a, "%s/stats", h->path), number, counters, CLASS_COUNTERS) < 0)
+		return;
+	if (policer)
+		count_policer(counters, policer);
+	for (size_t i = 0; i < n; i++)
+		if (!in_packets_only || i < FIRST_COUNTERS || i == 4)
+			json_object_set_new(j, class_counters[i], wire_count(counters[i]));
+}
+
+static int depth_of(const struct plan_hook *h, const struct model_class *c)
+{
+	int depth = 0;
+
+	for (; c->parent; c = c->parent)
+		depth++;
+	/* A root without a rate is not in the list. */
+	return depth && !h->hook->root->rate_Bps ? depth - 1 : depth;
+}
+
+static json_t *class_row(struct view *v, const struct plan_hook *h, const struct plan_class *pc,
+			 const struct policers *policers)
+{
+	const struct model_class *c = pc->cls;
+	json_t *j = answer_of("name", json_string(c->name));
+
+	json_object_set_new(j, "depth", json_integer(depth_of(h, c)));
+	json_object_set_new(j, "number", json_integer(pc->number));
+	json_object_set_new(j, "parent",
+			    c->parent && (c->parent->parent || h->hook->root->rate_Bps) ? json_string(c->parent->name)
+											: json_null());
+	put_rate(j, "rate_bps", c->rate_Bps);
+	if (c->rate_Bps) {
+		json_object_set_new(j, "burst_bytes", wire_count(c->burst));
+		json_object_set_new(j, "exceed", json_string(exceed_name(v, c)));
+	}
+	if (c->mtu)
+		json_object_set_new(j, "mtu_bytes", json_integer(c->mtu));
+	json_object_set_new(j, "default", json_boolean(c == h->hook->dflt));
+	put_class_counters(v, j, h, pc->number, find_policer(policers, pc->police_index), FIRST_COUNTERS);
+	return j;
+}
+
+static json_t *pass_row(struct view *v, const struct plan_hook *h)
+{
+	json_t *j = answer_of("name", json_string("pass"));
+
+	json_object_set_new(j, "depth", json_integer(0));
+	json_object_set_new(j, "number", json_integer(0));
+	json_object_set_new(j, "default", json_boolean(!h->hook->dflt));
+	put_class_counters(v, j, h, 0, NULL, FIRST_COUNTERS);
+	return j;
+}
+
+static json_t *class_rows(struct view *v, const struct plan_hook *h, const struct policers *policers)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < h->n_classes; i++)
+		json_array_append_new(rows, class_row(v, h, &h->classes[i], policers));
+	json_array_append_new(rows, pass_row(v, h));
+	return rows;
+}
+
+static json_t *show_classes(struct view *v)
+{
+	const struct plan *p = v->now->plan;
+	struct policers policers = read_policers(v);
+	json_t *hooks = json_array();
+
+	for (size_t i = 0; i < p->hooks.n; i++) {
+		json_t *j;
+
+		if (!p->hooks.v[i].hook)
+			continue;
+		j = hook_head(&p->hooks.v[i]);
+		json_object_set_new(j, "classes", class_rows(v, &p->hooks.v[i], &policers));
+		json_array_append_new(hooks, j);
+	}
+	return answer_of("hooks", hooks);
+}
+
+/* ---- filters --------------------------------------------------------------------------------------------------------
+ */
+
+static const char *link_name(void *ctx, int ifindex)
+{
+	const struct link *l = links_by_index(ctx, ifindex);
+
+	return l ? l->name : NULL;
+}
+
+static json_t *describe(const struct view *v, const struct kobj *o)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	json_t *j;
+
+	if (!f)
+		return json_null();
+	kobj_kinds[o->kind]->describe(o, link_name, (void *)shaper_links(v->shaper), f);
+	j = fclose(f) == 0 ? wire_text_n(text, len) : json_null();
+	free(text);
+	return j;
+}
+
+static bool is_traffic_control(enum kobj_kind k)
+{
+	return k == KOBJ_QDISC || k == KOBJ_ACTION || k == KOBJ_FILTER;
+}
+
+static json_t *show_filters(struct view *v)
+{
+	const struct kobj_set *objects = &v->now->plan->objects;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < objects->n; i++) {
+		const struct kobj *o = &objects->v[i];
+		json_t *j;
+
+		if (!is_traffic_control(o->kind))
+			continue;
+		j = answer_of("kind", json_string(kobj_kinds[o->kind]->name));
+		json_object_set_new(j, "object", describe(v, o));
+		json_object_set_new(j, "for", wire_text(o->what));
+		json_object_set_new(j, "where", where(v, o->pos));
+		json_array_append_new(list, j);
+	}
+	return answer_of("objects", list);
+}
+
+/* ---- sets -----------------------------------------------------------------------------------------------------------
+ */
+
+struct listing {
+	struct view *v;
+	json_t *rows; /* NULL: they are only counted */
+	size_t n;
+	uint64_t now_ns;
+	uint64_t timeout_ns;
+};
+
+static int list_learned(void *ctx, const struct qosd_addr *a, const struct qosd_learned *e)
+{
+	struct listing *l = ctx;
+	const struct link *link = links_by_index(shaper_links(l->v->shaper), (int)e->ifindex);
+	uint64_t last_ns = learn_age_ns(l->now_ns, e->last_ns);
+	struct prefix p = learn_prefix(a);
+	char address[TEXT_MAX];
+	json_t *j;
+
+	if (l->timeout_ns && last_ns > l->timeout_ns) /* counts no more, the next sweep takes it */
+		return 0;
+	l->n++;
+	if (!l->rows)
+		return 0;
+	j = answer_of("address", json_string(text_format_prefix(address, &p)));
+	json_object_set_new(j, "how", learn_how(e->how));
+	json_object_set_new(j, "interface", link ? wire_text(link->name) : json_null());
+	json_object_set_new(j, "age_ms", wire_count(learn_age_ns(l->now_ns, e->first_ns) / 1000000));
+	json_object_set_new(j, "last_seen_ago_ms", wire_count(last_ns / 1000000));
+	json_array_append_new(l->rows, j);
+	return 0;
+}
+
+/* The elements of the set in force are the entries of its written and prefixes maps. */
+static bool is_element_of(const struct kobj *o, const char *written, const char *prefixes)
+{
+	return o->kind == KOBJ_ENTRY && (strcmp(o->entry.path, written) == 0 || strcmp(o->entry.path, prefixes) == 0);
+}
+
+static struct prefix element_prefix(const struct kobj_entry *e)
+{
+	struct prefix p = {.bits = 128};
+	struct qosd_lpm lpm;
+
+	if (e->key_size == sizeof(lpm)) {
+		memcpy(&lpm, e->key, sizeof(lpm));
+		memcpy(&p.addr, &lpm.addr, sizeof(p.addr));
+		p.bits = (uint8_t)lpm.prefixlen;
+	} else {
+		memcpy(&p.addr, e->key, sizeof(p.addr));
+	}
+	p.v4 = IN6_IS_ADDR_V4MAPPED(&p.addr) && p.bits >= 96;
+	return p;
+}
+
+static void list_elements(struct view *v, struct listing *l, const char *set)
+{
+	const struct kobj_set *objects = &v->now->plan->objects;
+	const char *written = arena_printf(v->a, "sets/%s/written", set);
+	const char *prefixes = arena_printf(v->a, "sets/%s/prefixes", set);
+
+	for (size_t i = 0; i < objects->n; i++) {
+		const struct kobj *o = &objects->v[i];
+		struct qosd_written value;
+		struct prefix p;
+		char address[TEXT_MAX];
+		bool live;
+		json_t *j;
+
+		if (!is_element_of(o, written, prefixes))
+			continue;
+		l->n++;
+		if (!l->rows)
+			continue;
+		p = element_prefix(&o->entry);
+		live = shaper_set_is_live(v->shaper, set, &p);
+		memcpy(&value, o->entry.value, sizeof(value));
+		j = answer_of("address", json_string(text_format_prefix(address, &p)));
+		json_object_set_new(j, "how", json_pack("[s]", live ? "live" : "written"));
+		json_object_set_new(j, "where", live ? json_null() : where(v, o->pos));
+		put_rate(j, "up_bps", value.up_Bps);
+		put_rate(j, "down_bps", value.down_Bps);
+		json_array_append_new(l->rows, j);
+	}
+}
+
+static const char *when_full_name(enum when_full w)
+{
+	switch (w) {
+	case FULL_REFUSE: return "refuse";
+	case FULL_EVICT_OLDEST: return "evict-oldest";
+	}
+	return "";
+}
+
+/* Lists what counts as in the set now; rows NULL: only how many. */
+static size_t list_addresses(struct view *v, const struct plan_set *s, json_t *rows)
+{
+	struct listing l = {.v = v, .rows = rows, .now_ns = learn_now_ns(), .timeout_ns = s->set->learn.timeout_ns};
+	int map = s->set->learns ? learn_map(v->learn, s->set->name) : -ENOENT;
+
+	list_elements(v, &l, s->set->name);
+	if (map >= 0)
+		(void)learn_each(map, list_learned, &l); /* what could not be read is missing from the answer */
+	return l.n;
+}
+
+static void put_set_counters(struct view *v, json_t *j, const struct plan_set *s)
+{
+	/* The others of the struct are the programs' own business. */
+	static const char *const names[] = {"learned", "refused", "fenced", "unusable"};
+	uint64_t counters[sizeof(struct qosd_set_stats) / sizeof(uint64_t)];
+
+	if (!s->set->learns ||
+	    read_counters(v, "sets_stats", s->slot, counters, sizeof(counters) / sizeof(counters[0])) < 0)
+		return;
+	put_counters(j, counters, names, sizeof(names) / sizeof(names[0]));
+	json_object_set_new(j, "evicted", wire_count(learn_evicted(v->learn, s->set->name)));
+}
+
+static json_t *set_answer(struct view *v, const struct plan_set *s, bool listed)
+{
+	json_t *j = answer_of("name", json_string(s->set->name)), *rows = listed ? json_array() : NULL;
+
+	json_object_set_new(j, "count", json_integer((json_int_t)list_addresses(v, s, rows)));
+	if (s->set->learns) {
+		json_object_set_new(j, "max", json_integer(s->set->learn.max));
+		json_object_set_new(j, "timeout_ms", wire_count(s->set->learn.timeout_ns / 1000000));
+		json_object_set_new(j, "when_full", json_string(when_full_name(s->set->learn.when_full)));
+	}
+	put_set_counters(v, j, s);
+	if (rows)
+		json_object_set_new(j, "addresses", rows);
+	return j;
+}
+
+static json_t *show_sets(struct view *v, const char *name)
+{
+	const struct plan *p = v->now->plan;
+	json_t *sets = json_array();
+
+	for (size_t i = 0; i < p->sets.n; i++)
+		if (!name || strcmp(p->sets.v[i].set->name, name) == 0)
+			json_array_append_new(sets, set_answer(v, &p->sets.v[i], true));
+	if (name && !json_array_size(sets)) {
+		json_decref(sets);
+		return wire_error(EXIT_FAILED, "there is no set %s", name);
+	}
+	return answer_of("sets", sets);
+}
+
+/* ---- capabilities, bypass -------------------------------------------------------------------------------------------
+ */
+
+static json_t *show_capabilities(struct view *v)
+{
+	const struct caps *caps = shaper_caps(v->shaper);
+	json_t *list = json_array(), *j;
+	struct utsname kernel;
+
+	for (size_t i = 0; i < CAPS; i++) {
+		j = answer_of("capability", json_string(caps->v[i].name));
+		json_object_set_new(j, "has", json_boolean(caps->v[i].has));
+		json_object_set_new(j, "config", json_string(caps->v[i].config));
+		json_object_set_new(j, "how", wire_text(caps->v[i].how));
+		json_array_append_new(list, j);
+	}
+	j = answer_of("kernel", wire_text(uname(&kernel) == 0 ? kernel.release : NULL));
+	json_object_set_new(j, "capabilities", list);
+	return j;
+}
+
+static json_t *bypass(struct view *v)
+{
+	int map = pins_map(shaper_pins(v->shaper), "bypass");
+	uint32_t key = 0, on = 0;
+
+	return map >= 0 && bpf_map_lookup_elem(map, &key, &on) == 0 ? json_boolean(on) : json_null();
+}
+
+static json_t *show_bypass(struct view *v)
+{
+	return answer_of("bypass", bypass(v));
+}
+
+/* ---- history --------------------------------------------------------------------------------------------------------
+ */
+
+/* As clocks show it here, with the zone: "2026-11-21T22:50:43+0100". */
+static json_t *local_time(int64_t seconds)
+{
+	time_t t = (time_t)seconds;
+	char text[64];
+	struct tm tm;
+
+	return localtime_r(&t, &tm) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &tm) ? json_string(text)
+												: json_null();
+}
+
+static json_t *history_row(const struct history *h, const struct history_entry *e)
+{
+	const struct history_pending *p = history_pending(h);
+	bool rolled_back, current = history_current(h, &rolled_back) == e->number;
+	json_t *j = answer_of("number", json_integer(e->number)), *is = json_array();
+
+	json_object_set_new(j, "time", local_time(e->time));
+	json_object_set_new(j, "who", wire_text(e->who));
+	json_object_set_new(j, "source", wire_text(e->source));
+	if (current)
+		json_array_append_new(is, json_string("in force"));
+	if (current && rolled_back)
+		json_array_append_new(is, json_string("gone back to"));
+	if (e->left)
+		json_array_append_new(is, json_string("gone back from"));
+	if (current && p->pending)
+		json_array_append_new(is, json_string("to be confirmed"));
+	if (p->pending && p->back_to == e->number) {
+		json_array_append_new(is, json_string("next unless confirmed"));
+		json_object_set_new(j, "left_ms", json_integer(history_left_ms(h)));
+	}
+	json_object_set_new(j, "is", is);
+	return j;
+}
+
+static json_t *show_history(struct view *v)
+{
+	const struct history *h = shaper_history(v->shaper);
+	json_t *rows = json_array();
+	size_t n;
+	const struct history_entry *e = history_entries(h, &n);
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(rows, history_row(h, &e[i]));
+	return answer_of("history", rows);
+}
+
+/* ---- stats ----------------------------------------------------------------------------------------------------------
+ */
+
+static json_t *class_stats(struct view *v, const struct plan_hook *h, const struct policers *policers)
+{
+	json_t *rows = json_array();
+
+	for (size_t i = 0; i < h->n_classes; i++) {
+		const struct plan_class *c = &h->classes[i];
+		json_t *j = answer_of("name", json_string(c->cls->name));
+
+		json_object_set_new(j, "depth", json_integer(depth_of(h, c->cls)));
+		put_class_counters(v, j, h, c->number, find_policer(policers, c->police_index), CLASS_COUNTERS);
+		json_array_append_new(rows, j);
+	}
+	json_array_append_new(rows, answer_of("name", json_string("pass")));
+	put_class_counters(v, json_array_get(rows, json_array_size(rows) - 1), h, 0, NULL, CLASS_COUNTERS);
+	return rows;
+}
+
+static json_t *hook_stats(struct view *v, const struct plan_hook *h, const struct policers *policers)
+{
+	static const char *const names[] = {"packets",           "bypassed_packets", "not_ip_packets",
+					    "malformed_packets", "exempt_packets",   "error_packets"};
+	uint64_t counters[sizeof(struct qosd_hook_stats) / sizeof(uint64_t)];
+	json_t *j = hook_head(h);
+
+	_Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(counters) / sizeof(counters[0]),
+		       "a name for each counter");
+	if (read_counters(v, arena_printf(v->a, "%s/hook_stats", h->path), 0, counters,
+			  sizeof(counters) / sizeof(counters[0])) == 0)
+		put_counters(j, counters, names, sizeof(names) / sizeof(names[0]));
+	json_object_set_new(j, "classes", class_stats(v, h, policers));
+	return j;
+}
+
+json_t *show_stats(struct shaper *s, struct learn *l)
+{
+	struct view v = {s, l, shaper_current(s), arena_new()};
+	struct policers policers = read_policers(&v);
+	json_t *hooks = json_array(), *sets = json_array(), *j = answer_of("bypass", bypass(&v));
+
+	for (size_t i = 0; i < v.now->plan->hooks.n; i++)
+		if (v.now->plan->hooks.v[i].hook)
+			json_array_append_new(hooks, hook_stats(&v, &v.now->plan->hooks.v[i], &policers));
+	for (size_t i = 0; i < v.now->plan->sets.n; i++)
+		json_array_append_new(sets, set_answer(&v, &v.now->plan->sets.v[i], false));
+	json_object_set_new(j, "hooks", hooks);
+	json_object_set_new(j, "sets", sets);
+	arena_free(v.a);
+	return j;
+}
+
+/* ---- which one ------------------------------------------------------------------------------------------------------
+ */
+
+static const struct {
+	const char *what;
+	json_t *(*show)(struct view *v);
+} shows[] = {
+	{"policy", show_policy},   {"effective", show_effective}, {"interfaces", show_interfaces},
+	{"classes", show_classes}, {"filters", show_filters},     {"capabilities", show_capabilities},
+	{"bypass", show_bypass},   {"history", show_history},
+};
+
+json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args)
+{
+	const char *what = json_string_value(json_object_get(args, "what"));
+	const char *name = json_string_value(json_object_get(args, "name"));
+	struct view v = {s, l, shaper_current(s), arena_new()};
+	json_t *answer = NULL;
+
+	if (what && strcmp(what, "sets") == 0)
+		answer = show_sets(&v, name);
+	for (size_t i = 0; what && !answer && i < sizeof(shows) / sizeof(shows[0]); i++)
+		if (strcmp(what, shows[i].what) == 0)
+			answer = shows[i].show(&v);
+	if (!answer)
+		answer = wire_error(EXIT_USAGE, "qosd cannot show \"%s\"", what ? what : "");
+	arena_free(v.a);
+	return answer;
+}
