@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "qosctl_cmds.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "diag.h"
+#include "mem.h"
+#include "model.h"
+#include "out.h"
+#include "text.h"
+#include "wire.h"
+
+#define LOOK_S           30  /* how long the daemon may take to answer a question */
+#define CHANGE_S         120 /* and to change something */
+#define GONE_S           10  /* and to end after it was told to stop */
+#define CONFIRM_S        120 /* to confirm a change, if nothing else is said */
+#define MATCHES(s, word) (strcmp((s), (word)) == 0)
+
+/* What the command line said. */
+struct cli {
+	const char *run_dir;
+	const char *config;
+	bool json, exit_code, effective;
+	unsigned confirm_s; /* 0: not asked for */
+};
+
+enum flag { /* options that not every command takes */
+	    FLAG_EXIT_CODE = 1,
+	    FLAG_EFFECTIVE = 2,
+	    FLAG_CONFIG = 4,
+	    FLAG_CONFIRM = 8,
+};
+
+struct command {
+	const char *name;
+	const char *args, *help;
+	int min_args, max_args; /* -1: any number */
+	unsigned flags;         /* of enum flag */
+	int (*run)(const struct cli *c, int argc, char **argv);
+};
+
+__attribute__((format(printf, 1, 2))) static void complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("qosctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
+
+__attribute__((format(printf, 1, 2))) static int usage_error(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("qosctl: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("; see qosctl help\n", stderr);
+	return EXIT_USAGE;
+}
+
+/* ---- asking the daemon ----------------------------------------------------------------------------------------------
+ */
+
+static json_t *ask(const struct cli *c, const char *command, json_t *args, unsigned timeout_s)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/" WIRE_SOCKET, c->run_dir); /* too long: wire_call refuses */
+	return wire_call(path, command, args, timeout_s);
+}
+
+/* Messages about the policy, and why it was refused, go to standard error in both forms. */
+static void complain_about(const json_t *answer)
+{
+	const char *error = json_string_value(json_object_get(answer, "error")), *text;
+	const char *warning = json_string_value(json_object_get(answer, "warning"));
+	json_t *message;
+	size_t i;
+
+	json_array_foreach (json_object_get(answer, "messages"), i, message)
+		if ((text = json_string_value(json_object_get(message, "printed"))))
+			fputs(text, stderr);
+	if (warning)
+		complain("warning: %s", warning);
+	if (error)
+		complain("%s", error);
+}
+
+/* Prints the answer, which it takes over, and says how the command ends. */
+static int finish(const struct cli *c, json_t *answer)
+{
+	int status = (int)json_integer_value(json_object_get(answer, "exit"));
+
+	complain_about(answer);
+	if ((c->json || status == EXIT_DONE) && out_print(stdout, answer, c->json ? OUT_JSON : OUT_TEXT) < 0) {
+		complain("cannot write to standard output");
+		status = status == EXIT_DONE ? EXIT_FAILED : status;
+	}
+	json_decref(answer);
+	return status;
+}
+
+/* ---- check ----------------------------------------------------------------------------------------------------------
+ */
+
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static json_t *check_answer(const char *file, struct diag *d, const char *effective)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "file", wire_text(file));
+	json_object_set_new(j, "errors", wire_count(diag_errors(d)));
+	json_object_set_new(j, "warnings", wire_count(diag_warnings(d)));
+	json_object_set_new(j, "messages", wire_messages(d));
+	if (effective)
+		json_object_set_new(j, "effective", wire_text(effective));
+	return j;
+}
+
+static void check_text(const char *file, struct diag *d, const char *effective)
+{
+	size_t errors = diag_errors(d), warnings = diag_warnings(d);
+
+	diag_print(d, stderr);
+	if (effective)
+		fputs(effective, stdout);
+	else if (errors || warnings)
+		printf("%s: %zu error%s, %zu warning%s\n", file, errors, plural(errors), warnings, plural(warnings));
+	else
+		printf("%s: ok\n", file);
+}
+
+/* True if the policy is good. With json a row is added to files. */
+static bool check_file(const struct cli *c, const char *file, json_t *files)
+{
+	struct arena *a = arena_new();
+	struct diag *d = diag_new();
+	const struct model *m = model_load(a, d, file);
+	const char *effective = m && c->effective ? model_print(a, m) : NULL;
+
+	if (c->json)
+		json_array_append_new(files, check_answer(file, d, effective));
+	else
+		check_text(file, d, effective);
+	diag_free(d);
+	arena_free(a);
+	return m;
+}
+
+static int cmd_check(const struct cli *c, int argc, char **argv)
+{
+	json_t *answer = json_object(), *files = json_array();
+	int status = EXIT_DONE;
+
+	if (!argc && !check_file(c, c->config, files))
+		status = EXIT_INVALID;
+	for (int i = 0; i < argc; i++)
+		if (!check_file(c, argv[i], files))
+			status = EXIT_INVALID;
+	json_object_set_new(answer, "exit", json_integer(status));
+	json_object_set_new(answer, "files", files);
+	if (c->json && out_print(stdout, answer, OUT_JSON) < 0)
+		status = EXIT_FAILED;
+	json_decref(answer);
+	return status;
+}
+
+/* ---- the others -----------------------------------------------------------------------------------------------------
+ */
+
+/* What the note says to people. */
+static void drop_noted(const struct cli *c, json_t *answer)
+{
+	if (c->json)
+		return;
+	json_object_del(answer, "goes_back_to");
+	json_object_del(answer, "left_ms");
+}
+
+/* A list of changes that is empty says so in words. */
+static int finish_changes(const struct cli *c, json_t *answer, const char *if_none)
+{
+	bool none = !json_array_size(json_object_get(answer, "changes"));
+
+	drop_noted(c, answer);
+	if (!c->json && none && !json_object_get(answer, "error")) {
+		json_object_del(answer, "changes");
+		puts(if_none);
+	}
+	return finish(c, answer);
+}
+
+static int cmd_plan(const struct cli *c, int argc, char **argv)
+{
+	json_t *answer = ask(c, "plan", NULL, CHANGE_S);
+	bool something = json_array_size(json_object_get(answer, "changes"));
+	int status = finish_changes(c, answer, "nothing to do");
+
+	(void)argc;
+	(void)argv;
+	return status == EXIT_DONE && c->exit_code && something ? EXIT_FAILED : status;
+}
+
+static int cmd_reload(const struct cli *c, int argc, char **argv)
+{
+	json_t *args = c->confirm_s ? json_pack("{s:i}", "confirm_s", (int)c->confirm_s) : NULL;
+
+	(void)argc;
+	(void)argv;
+	return finish_changes(c, ask(c, "reload", args, CHANGE_S), "nothing to do");
+}
+
+static int cmd_confirm(const struct cli *c, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return finish(c, ask(c, "confirm", NULL, CHANGE_S));
+}
+
+/* Decimal digits and nothing else, up to max. */
+static bool read_number(const char *s, unsigned long max, unsigned long *n)
+{
+	char *end;
+
+	if (*s < '0' || *s > '9')
+		return false;
+	errno = 0;
+	*n = strtoul(s, &end, 10);
+	return !*end && !errno && *n <= max;
+}
+
+static int cmd_rollback(const struct cli *c, int argc, char **argv)
+{
+	json_t *args = NULL;
+	unsigned long number;
+
+	if (argc && (!read_number(argv[0], UINT32_MAX, &number) || !number))
+		return usage_error("%s is no number of a policy, as `qosctl show history` shows them", argv[0]);
+	if (argc)
+		args = json_pack("{s:I}", "number", (json_int_t)number);
+	return finish_changes(c, ask(c, "rollback", args, CHANGE_S), "nothing to do");
+}
+
+static int cmd_show(const struct cli *c, int argc, char **argv)
+{
+	json_t *args;
+
+	if (argc == 2 && !MATCHES(argv[0], "sets"))
+		return usage_error("show %s takes no name", argv[0]);
+	args = json_pack("{s:o}", "what", wire_text(argv[0]));
+	if (argc == 2)
+		json_object_set_new(args, "name", wire_text(argv[1]));
+	return finish(c, ask(c, "show", args, LOOK_S));
+}
+
+static int cmd_stats(const struct cli *c, int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return finish(c, ask(c, "stats", NULL, LOOK_S));
+}
+
+/* "up RATE" and "down RATE", each once. */
+static int rate_args(json_t *args, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i += 2) {
+		const char *key = MATCHES(argv[i], "up")     ? "up_bps"
+				  : MATCHES(argv[i], "down") ? "down_bps"
+							     : NULL,
+			   *why;
+		struct rate rate;
+
+		if (!key)
+			return usage_error("\"%s\" is neither up nor down", argv[i]);
+		if (i + 1 == argc)
+			return usage_error("%s wants a rate", argv[i]);
+		if (json_object_get(args, key))
+			return usage_error("%s is there twice", argv[i]);
+		if (text_rate(argv[i + 1], &rate, &why) < 0)
+			return usage_error("%s: %s", argv[i + 1], why);
+		if (!rate.Bps || rate.Bps > INT64_MAX / 8)
+			return usage_error("%s: an address has a rate of its own, in bits a second", argv[i + 1]);
+		json_object_set_new(args, key, json_integer((json_int_t)rate.Bps * 8));
+	}
+	return EXIT_DONE;
+}
+
+static int cmd_set(const struct cli *c, int argc, char **argv)
+{
+	const char *name = argv[0], *action = argv[1], *address = argv[2], *why;
+	struct prefix p;
+	json_t *args;
+	int status;
+
+	if (!MATCHES(action, "add") && !MATCHES(action, "del"))
+		return usage_error("set %s: \"%s\" is neither add nor del", name, action);
+	if (argc > 3 && !MATCHES(action, "add"))
+		return usage_error("set %s del takes an address and nothing else", name);
+	if (text_prefix(address, &p, &why) < 0)
+		return usage_error("%s: %s", address, why);
+	args = json_pack("{s:o, s:s, s:o}", "name", wire_text(name), "action", action, "address", wire_text(address));
+	status = rate_args(args, argc - 3, argv + 3);
+	if (status != EXIT_DONE) {
+		json_decref(args);
+		return status;
+	}
+	return finish(c, ask(c, "set", args, CHANGE_S));
+}
+
+static int cmd_bypass(const struct cli *c, int argc, char **argv)
+{
+	(void)argc;
+	if (MATCHES(argv[0], "show"))
+		return finish(c, ask(c, "show", json_pack("{s:s}", "what", "bypass"), LOOK_S));
+	if (!MATCHES(argv[0], "on") && !MATCHES(argv[0], "off"))
+		return usage_error("bypass: \"%s\" is not on, off or show", argv[0]);
+	return finish(c, ask(c, "bypass", json_pack("{s:b}", "on", MATCHES(argv[0], "on")), CHANGE_S));
+}
+
+/* The daemon has answered, but it is gone only when its socket is. */
+static bool wait_until_gone(const struct cli *c)
+{
+	char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/" WIRE_SOCKET, c->run_dir); /* it was short enough to be asked */
+	for (int i = 0; i < GONE_S * 50; i++) {
+		if (access(path, F_OK) < 0)
+			return true;
+		(void)usleep(20000); /* cut short: looks again earlier */
+	}
+	return false;
+}
+
+static int cmd_stop(const struct cli *c, int argc, char **argv)
+{
+	json_t *answer = ask(c, "stop", NULL, CHANGE_S);
+
+	(void)argc;
+	(void)argv;
+	if (json_integer_value(json_object_get(answer, "exit")) == EXIT_DONE && !wait_until_gone(c)) {
+		json_decref(answer);
+		answer = wire_error(EXIT_FAILED, "qosd said that it stops, but is still there after %d s", GONE_S);
+	}
+	if (!c->json)
+		json_object_del(answer, "removed");
+	return finish(c, answer);
+}
+
+/* Our own version, and the daemon's if there is one to ask. */
+static int cmd_version(const struct cli *c, int argc, char **argv)
+{
+	json_t *answer = ask(c, "version", NULL, LOOK_S), *j;
+	int status = (int)json_integer_value(json_object_get(answer, "exit"));
+
+	(void)argc;
+	(void)argv;
+	if (status != EXIT_DONE && status != EXIT_NOT_RUNNING)
+		return finish(c, answer);
+	j = json_pack("{s:i, s:s, s:O}", "exit", EXIT_DONE, "qosctl", PACKAGE_VERSION, "qosd",
+		      status == EXIT_DONE ? json_object_get(answer, "version") : json_null());
+	if (status == EXIT_NOT_RUNNING && !c->json)
+		json_object_set_new(j, "qosd", json_string("not running"));
+	json_decref(answer);
+	return finish(c, j);
+}
+
+static int cmd_help(const struct cli *c, int argc, char **argv);
+
+static const struct command commands[] = {
+	{"check", "[FILE ..]", "test policies, without root, daemon or kernel", 0, -1, FLAG_EFFECTIVE | FLAG_CONFIG,
+	 cmd_check},
+	{"plan", "", "what a reload would change now", 0, 0, FLAG_EXIT_CODE, cmd_plan},
+	{"reload", "", "read the policy again and bring it into the kernel", 0, 0, FLAG_CONFIRM, cmd_reload},
+	{"confirm", "", "keep what reload --confirm brought", 0, 0, 0, cmd_confirm},
+	{"rollback", "[NUMBER]", "go back to the policy before, or to one of the history", 0, 1, 0, cmd_rollback},
+	{"show", "policy | effective | interfaces | classes | filters | sets [NAME] | capabilities | history",
+	 "what is in force, and what was", 1, 2, 0, cmd_show},
+	{"stats", "", "what was counted", 0, 0, 0, cmd_stats},
+	{"set", "NAME add ADDRESS [up RATE] [down RATE] | NAME del ADDRESS", "edit a set, over reloads too", 3, 7, 0,
+	 cmd_set},
+	{"bypass", "on | off | show", "let everything pass, or not", 1, 1, 0, cmd_bypass},
+	{"stop", "", "end the daemon", 0, 0, 0, cmd_stop},
+	{"version", "", "", 0, 0, 0, cmd_version},
+	{"help", "", "", 0, 0, 0, cmd_help},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int cmd_help(const struct cli *c, int argc, char **argv)
+{
+	(void)c;
+	(void)argc;
+	(void)argv;
+	puts("usage: qosctl [options] command\n");
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		printf("  %s%s%s\n", commands[i].name, *commands[i].args ? " " : "", commands[i].args);
+		if (*commands[i].help)
+			printf("        %s\n", commands[i].help);
+	}
+	puts("\n"
+	     "      --json          answers as JSON\n"
+	     "      --run-dir DIR   where the daemon's socket is (" WIRE_RUN_DIR ")\n"
+	     "  -c, --config FILE   check: the policy if no FILE is given (" WIRE_CONFIG ")\n"
+	     "      --effective     check: print what the policy means\n"
+	     "      --exit-code     plan: end with 1 if there is something to do\n"
+	     "      --confirm[=SECONDS]\n"
+	     "                      reload: go back after so many seconds (120) unless confirmed\n"
+	     "\n"
+	     "exit codes: 0 done, 1 failed and what was there still is, 2 usage, 4 no permission,\n"
+	     "            6 the policy is invalid, 7 qosd is not running");
+	return EXIT_DONE;
+}
+
+/* ---- the command line -----------------------------------------------------------------------------------------------
+ */
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		if (MATCHES(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+	const char *names[N_COMMANDS], *close;
+
+	for (size_t i = 0; i < N_COMMANDS; i++)
+		names[i] = commands[i].name;
+	close = text_closest(name, names, N_COMMANDS);
+	return close ? usage_error("there is no command %s, did you mean %s?", name, close)
+		     : usage_error("there is no command %s", name);
+}
+
+static int run_command(const struct cli *c, unsigned flags, int argc, char **argv)
+{
+	const struct command *k;
+
+	if (!argc)
+		return usage_error("a command is missing");
+	k = find_command(argv[0]);
+	if (!k)
+		return unknown_command(argv[0]);
+	if (flags & ~k->flags)
+		return usage_error("%s takes no %s", k->name,
+				   flags & ~k->flags & FLAG_EXIT_CODE   ? "--exit-code"
+				   : flags & ~k->flags & FLAG_EFFECTIVE ? "--effective"
+				   : flags & ~k->flags & FLAG_CONFIRM   ? "--confirm"
+									: "--config");
+	argc--;
+	argv++;
+	if (argc < k->min_args || (k->max_args >= 0 && argc > k->max_args))
+		return usage_error("usage: qosctl %s%s%s", k->name, *k->args ? " " : "", k->args);
+	return k->run(c, argc, argv);
+}
+
+enum {
+	OPT_JSON = 256,
+	OPT_RUN_DIR,
+	OPT_EXIT_CODE,
+	OPT_EFFECTIVE,
+	OPT_CONFIRM,
+};
+
+static const struct option options[] = {
+	{"json", no_argument, NULL, OPT_JSON},
+	{"run-dir", required_argument, NULL, OPT_RUN_DIR},
+	{"config", required_argument, NULL, 'c'},
+	{"exit-code", no_argument, NULL, OPT_EXIT_CODE},
+	{"effective", no_argument, NULL, OPT_EFFECTIVE},
+	{"confirm", optional_argument, NULL, OPT_CONFIRM},
+	{"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+int qosctl_main(int argc, char **argv)
+{
+	struct cli c = {.run_dir = WIRE_RUN_DIR, .config = WIRE_CONFIG};
+	unsigned long seconds;
+	unsigned flags = 0;
+	int o;
+
+	opterr = 0;
+	while ((o = getopt_long(argc, argv, "c:Vh", options, NULL)) != -1) {
+		switch (o) {
+		case OPT_JSON: c.json = true; break;
+		case OPT_RUN_DIR: c.run_dir = optarg; break;
+		case 'c':
+			c.config = optarg;
+			flags |= FLAG_CONFIG;
+			break;
+		case OPT_EXIT_CODE:
+			c.exit_code = true;
+			flags |= FLAG_EXIT_CODE;
+			break;
+		case OPT_EFFECTIVE:
+			c.effective = true;
+			flags |= FLAG_EFFECTIVE;
+			break;
+		case OPT_CONFIRM:
+			seconds = CONFIRM_S;
+			if (optarg && (!read_number(optarg, WIRE_CONFIRM_MAX, &seconds) || seconds < WIRE_CONFIRM_MIN))
+				return usage_error("--confirm=%s: not a number of seconds from %d to %d", optarg,
+						   WIRE_CONFIRM_MIN, WIRE_CONFIRM_MAX);
+			c.confirm_s = (unsigned)seconds;
+			flags |= FLAG_CONFIRM;
+			break;
+		case 'V': puts("qosctl " PACKAGE_VERSION); return EXIT_DONE;
+		case 'h': return cmd_help(&c, 0, NULL);
+		default: return usage_error("%s is no option, or its value is missing", argv[optind - 1]);
+		}
+	}
+	return run_command(&c, flags, argc - optind, argv + optind);
+}
