@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Whichever request of an apply the kernel refuses, what was there before is there afterwards.
+#
+# variants: tc bpf
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+engine=${1:-bpf}
+needs_root
+needs_engine "$engine"
+sharing_up
+
+daemon_dir a
+policy=$dir/a/qosd.yaml
+small()
+{
+	sed "s/engine: auto /engine: $engine /" "$example/qosd.yaml"
+}
+# Something to create of every kind, to change and, from the small one's view, to delete.
+large()
+{
+	small | sed -e 's/128kbit/256kbit/' \
+		-e 's/^sets:/&\n  servers: {elements: [172.16.1.150, 172.16.1.151, 10.0.0.0\/8]}/' \
+		-e 's/^    classes:/&\n      - {name: servers, rate: 2mbit, burst: 64kb, match: [{local: "@servers", port: [80, 443]}]}/'
+	echo '    egress: {policy: sharing}'
+	echo '  lan0: {side: lan, egress: {policy: sharing}, ingress: {policy: sharing}}'
+}
+
+# From nothing to the policy with a failure at request n, for every n until there is none left to fail.
+from_nothing()
+{
+	local n status before after
+	before=$(dump_kernel router "$dir/a/pins" | grep -v clsact)
+	for ((n = 0; n < 400; n++)); do
+		QOSD_FAIL_AT=$n start_qosd a router >"$dir/said" 2>&1
+		status=$?
+		[ "$status" -ne 0 ] || return 0
+		after=$(dump_kernel router "$dir/a/pins" | grep -v clsact)
+		equal "$after" "$before" || { echo "after a failure at request $n"; return 1; }
+		grep -q 'made to fail by a test' "$dir/a/log" || { echo "request $n failed otherwise:"; cat "$dir/said"; return 1; }
+	done
+	echo "more than $n requests"
+	return 1
+}
+
+large >"$policy"
+if QOSD_FAIL_AT=0 start_qosd a router >"$dir/said"; then
+	skip "everything" "qosd was built without --enable-fault-injection"
+	finish
+fi
+check "an error names the object, the kernel's word and the line" contains "$(cat "$dir/a/log")" \
+	"qosd\.yaml:[0-9]+:[0-9]+: .*made to fail by a test; everything is as it was|made to fail by a test; everything is as it was"
+
+from_nothing >"$dir/result" 2>&1
+check "a first start that fails at any request leaves nothing" equal "$?$(cat "$dir/result")" 0
+requests=$(grep -c 'made to fail by a test' "$dir/a/log")
+check "every request was made to fail once" between "$requests" 10 399
+check "and then the policy is in force" plan_is_empty a
+stop_qosd a
+
+# To and fro between the two policies, each time with the next request of that direction refused: what a reload that fails leaves
+# is what was there, and the same reload then succeeds.
+declare -A next=([large]=0 [small]=0) # the request that fails on the way to that policy
+declare -A total=()
+to_and_fro()
+{
+	local to=small before after status
+	before=$(dump_kernel router "$dir/a/pins")
+	while [ -z "${total[small]:-}" ] || [ -z "${total[large]:-}" ]; do
+		QOSD_FAIL_AT=${next[$to]} start_qosd a router || return
+		"$to" >"$policy"
+		status=0
+		if [ -z "${total[$to]:-}" ]; then
+			ctl a reload >"$dir/said" 2>&1 || status=$?
+			if [ "$status" -eq 0 ]; then
+				total[$to]=${next[$to]}
+			else
+				after=$(dump_kernel router "$dir/a/pins")
+				equal "$after" "$before" || { echo "after a failure at request ${next[$to]} to $to"; return 1; }
+				[ "$status" -eq 1 ] || { echo "exits with $status at request ${next[$to]} to $to"; return 1; }
+				grep -q 'everything is as it was' "$dir/said" || { cat "$dir/said"; return 1; }
+				next[$to]=$((next[$to] + 1))
+			fi
+		fi
+		ctl a reload || { echo "the same reload without a failure"; return 1; }
+		plan_is_empty a || { echo "plan is not empty after the second try"; return 1; }
+		before=$(dump_kernel router "$dir/a/pins")
+		stop_qosd a || return
+		[ "$to" = small ] && to=large || to=small
+	done
+}
+check "a reload that fails at any request changes nothing, and succeeds when tried again" to_and_fro
+check "to the large policy, each request failed once" between "${total[large]:-0}" 20 399
+check "and to the small one" between "${total[small]:-0}" 20 399
+finish
