@@ -123,7 +123,7 @@ udp() # HOST NUMBER
 	cat "$dir/udp"
 }
 
-# TCP from the wan side to a host: kbit/s that got there.
+# TCP from the wan side to a host: kbit/s that got there. The first seconds do not count: they empty the bucket, which is no rate.
 tcp() # HOST NUMBER
 {
 	local host=$1 address=$net$2
@@ -133,7 +133,7 @@ tcp() # HOST NUMBER
 		at "$host" ss -Hltn 'sport = :5201' | grep -q . && break
 		sleep 0.1
 	done
-	at wan timeout $((seconds + 30)) iperf3 -c "$address" -t "$seconds" -J >"$dir/iperf-$host"
+	at wan timeout $((seconds + 30)) iperf3 -c "$address" -O 3 -t "$seconds" -J >"$dir/iperf-$host"
 	kill "$server" 2>/dev/null
 	wait "$server" 2>/dev/null
 	jq -r '.end.sum_received.bits_per_second // 0 | . / 1000 | round' "$dir/iperf-$host"
