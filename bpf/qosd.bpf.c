@@ -76,7 +76,7 @@ static __always_inline int leave_unclassified(struct __sk_buff *skb, const struc
 	__u32 zero = 0;
 	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &zero);
 
-	if (s) {
+	if (s && !hook.resume_class) { /* a packet that continued has been counted */
 		s->packets += w->packets;
 		s->bytes += w->bytes;
 	}
