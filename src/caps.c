@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ifb.h"
 #include "nl.h"
 #include "tc_action.h"
 #include "tc_filter.h"
@@ -29,39 +30,51 @@ struct trial {
 	const char *name, *config;
 	const char *what; /* what is tried */
 	int (*run)(struct nl *nl, const struct trial *t, char *text, size_t size);
-	const char *kind;                      /* of a qdisc */
-	void (*options)(struct nlmsghdr *msg); /* that a qdisc cannot do without; NULL: none */
-	int helper;                            /* of bpf(2) */
+	enum qdisc_kind kind; /* of a qdisc */
+	int helper;           /* of bpf(2) */
 };
 
 static int try_clsact(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_cls_bpf(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_act_police(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_qdisc(struct nl *nl, const struct trial *t, char *text, size_t size);
+static int try_mq(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_ifb(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_helper(struct nl *nl, const struct trial *t, char *text, size_t size);
-static void put_htb(struct nlmsghdr *msg);
-static void put_tbf(struct nlmsghdr *msg);
 
 /* In this order: clsact is there for the filter. */
 static const struct trial trials[CAPS] = {
-	[CAP_CLSACT] = {"clsact", "CONFIG_NET_SCH_INGRESS", "added a clsact qdisc", try_clsact, NULL, NULL, 0},
-	[CAP_CLS_BPF] = {"cls_bpf", "CONFIG_NET_CLS_BPF", "added a bpf filter", try_cls_bpf, NULL, NULL, 0},
-	[CAP_ACT_POLICE] = {"act_police", "CONFIG_NET_ACT_POLICE", "added a police action", try_act_police, NULL, NULL,
+	[CAP_CLSACT] = {"clsact", "CONFIG_NET_SCH_INGRESS", "added a clsact qdisc", try_clsact, QDISC_CLSACT, 0},
+	[CAP_CLS_BPF] = {"cls_bpf", "CONFIG_NET_CLS_BPF", "added a bpf filter", try_cls_bpf, 0, 0},
+	[CAP_ACT_POLICE] = {"act_police", "CONFIG_NET_ACT_POLICE", "added a police action", try_act_police, 0, 0},
+	[CAP_HTB] = {"sch_htb", "CONFIG_NET_SCH_HTB", "added an htb qdisc", try_qdisc, QDISC_HTB, 0},
+	[CAP_FQ] = {"sch_fq", "CONFIG_NET_SCH_FQ", "added an fq qdisc", try_qdisc, QDISC_FQ, 0},
+	[CAP_FQ_CODEL] = {"sch_fq_codel", "CONFIG_NET_SCH_FQ_CODEL", "added an fq_codel qdisc", try_qdisc,
+			  QDISC_FQ_CODEL, 0},
+	[CAP_CAKE] = {"sch_cake", "CONFIG_NET_SCH_CAKE", "added a cake qdisc", try_qdisc, QDISC_CAKE, 0},
+	[CAP_SFQ] = {"sch_sfq", "CONFIG_NET_SCH_SFQ", "added an sfq qdisc", try_qdisc, QDISC_SFQ, 0},
+	[CAP_TBF] = {"sch_tbf", "CONFIG_NET_SCH_TBF", "added a tbf qdisc", try_qdisc, QDISC_TBF, 0},
+	[CAP_CODEL] = {"sch_codel", "CONFIG_NET_SCH_CODEL", "added a codel qdisc", try_qdisc, QDISC_CODEL, 0},
+	[CAP_PFIFO] = {"pfifo", "CONFIG_NET_SCH_FIFO", "added a pfifo qdisc", try_qdisc, QDISC_PFIFO, 0},
+	[CAP_BFIFO] = {"bfifo", "CONFIG_NET_SCH_FIFO", "added a bfifo qdisc", try_qdisc, QDISC_BFIFO, 0},
+	[CAP_PFIFO_FAST] = {"pfifo_fast", "CONFIG_NET_SCHED", "added a pfifo_fast qdisc", try_qdisc, QDISC_PFIFO_FAST,
 			    0},
-	[CAP_HTB] = {"sch_htb", "CONFIG_NET_SCH_HTB", "added an htb qdisc", try_qdisc, "htb", put_htb, 0},
-	[CAP_FQ] = {"sch_fq", "CONFIG_NET_SCH_FQ", "added an fq qdisc", try_qdisc, "fq", NULL, 0},
-	[CAP_FQ_CODEL] = {"sch_fq_codel", "CONFIG_NET_SCH_FQ_CODEL", "added an fq_codel qdisc", try_qdisc, "fq_codel",
-			  NULL, 0},
-	[CAP_CAKE] = {"sch_cake", "CONFIG_NET_SCH_CAKE", "added a cake qdisc", try_qdisc, "cake", NULL, 0},
-	[CAP_SFQ] = {"sch_sfq", "CONFIG_NET_SCH_SFQ", "added an sfq qdisc", try_qdisc, "sfq", NULL, 0},
-	[CAP_TBF] = {"sch_tbf", "CONFIG_NET_SCH_TBF", "added a tbf qdisc", try_qdisc, "tbf", put_tbf, 0},
-	[CAP_IFB] = {"ifb", "CONFIG_IFB", "made an ifb device", try_ifb, NULL, NULL, 0},
-	[CAP_REDIRECT_NEIGH] = {"bpf_redirect_neigh", "CONFIG_NET", "loaded a program that calls it", try_helper, NULL,
-				NULL, BPF_FUNC_redirect_neigh},
-	[CAP_REDIRECT_PEER] = {"bpf_redirect_peer", "CONFIG_NET", "loaded a program that calls it", try_helper, NULL,
-			       NULL, BPF_FUNC_redirect_peer},
+	[CAP_MQ] = {"sch_mq", "CONFIG_NET_SCHED", "added an mq qdisc to an ifb device of two queues", try_mq, QDISC_MQ,
+		    0},
+	[CAP_IFB] = {"ifb", "CONFIG_IFB", "made an ifb device", try_ifb, 0, 0},
+	[CAP_REDIRECT_NEIGH] = {"bpf_redirect_neigh", "CONFIG_NET", "loaded a program that calls it", try_helper, 0,
+				BPF_FUNC_redirect_neigh},
+	[CAP_REDIRECT_PEER] = {"bpf_redirect_peer", "CONFIG_NET", "loaded a program that calls it", try_helper, 0,
+			       BPF_FUNC_redirect_peer},
 };
+
+const struct cap_result *caps_of_qdisc(const struct caps *caps, enum qdisc_kind kind)
+{
+	for (int c = 0; c < CAPS; c++)
+		if (trials[c].kind == kind && kind != QDISC_OTHER)
+			return &caps->v[c];
+	return NULL;
+}
 
 static void say(struct cap_result *r, const struct trial *t, int err, const char *text)
 {
@@ -165,7 +178,7 @@ static int try_clsact(struct nl *nl, const struct trial *t, char *text, size_t s
 	struct kobj_qdisc q = {.ifindex = SCRATCH_IFINDEX,
 			       .handle = TC_H_MAKE(TC_H_CLSACT, 0),
 			       .parent = TC_H_CLSACT,
-			       .kind = "clsact"};
+			       .q.kind = QDISC_CLSACT};
 
 	(void)t;
 	return nl_talk(nl, tc_qdisc_encode_create(buf, &q), text, size);
@@ -217,60 +230,45 @@ static int try_act_police(struct nl *nl, const struct trial *t, char *text, size
 	return nl_talk(nl, tc_action_encode_create(buf, &p), text, size);
 }
 
-/* As the root of the scratch device, and away again for the next one. */
-static int try_qdisc(struct nl *nl, const struct trial *t, char *text, size_t size)
+/* As the root of the device, and away again for the next one. */
+static int try_on(struct nl *nl, int ifindex, enum qdisc_kind kind, char *text, size_t size)
 {
-	struct kobj_qdisc q = {.ifindex = SCRATCH_IFINDEX, .handle = SCRATCH_HANDLE, .parent = TC_H_ROOT};
+	const struct qdisc_device dev = {.frame = 1514, .txqlen = 1000};
+	struct kobj_qdisc q = {.ifindex = ifindex, .handle = SCRATCH_HANDLE, .parent = TC_H_ROOT};
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
-	struct nlmsghdr *msg;
 	int err;
 
-	(void)snprintf(q.kind, sizeof(q.kind), "%s", t->kind); /* fits */
-	msg = tc_qdisc_encode_create(buf, &q);
-	if (t->options)
-		t->options(msg);
-	err = nl_talk(nl, msg, text, size);
+	qdisc_defaults(&q.q, kind, &dev);
+	if (kind == QDISC_TBF)
+		q.q.tbf = (struct qdisc_tbf){.rate_Bps = 125000, .limit = 65536, .burst_ticks = 1000000};
+	err = nl_talk(nl, tc_qdisc_encode_create(buf, &q), text, size);
 	return err ? err : nl_talk(nl, tc_qdisc_encode_delete(buf, &q), text, size);
 }
 
-static void put_htb(struct nlmsghdr *msg)
+static int try_qdisc(struct nl *nl, const struct trial *t, char *text, size_t size)
 {
-	struct tc_htb_glob glob = {.version = 3, .rate2quantum = 10};
-	struct nlattr *options = mnl_attr_nest_start(msg, TCA_OPTIONS);
-
-	mnl_attr_put(msg, TCA_HTB_INIT, sizeof(glob), &glob);
-	mnl_attr_nest_end(msg, options);
+	return try_on(nl, SCRATCH_IFINDEX, t->kind, text, size);
 }
 
-static void put_tbf(struct nlmsghdr *msg)
+static int make_ifb(struct nl *nl, const struct kobj_link *l, char *text, size_t size)
 {
-	struct tc_tbf_qopt parms = {
-		.rate = {.rate = 125000, .linklayer = TC_LINKLAYER_ETHERNET},
-		.limit = 131072,
-		.buffer = 1000000,
-	};
-	struct nlattr *options = mnl_attr_nest_start(msg, TCA_OPTIONS);
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
 
-	mnl_attr_put(msg, TCA_TBF_PARMS, sizeof(parms), &parms);
-	/* Less than the device's largest packet, and the kernel's log would say so. */
-	mnl_attr_put_u32(msg, TCA_TBF_BURST, 131072);
-	mnl_attr_nest_end(msg, options);
+	return nl_talk(nl, ifb_encode_create(buf, l), text, size);
+}
+
+static int try_mq(struct nl *nl, const struct trial *t, char *text, size_t size)
+{
+	const struct kobj_link two = {.ifindex = 0x5100, .name = "probe2", .tx_queues = 2};
+	int err = make_ifb(nl, &two, text, size);
+
+	return err ? err : try_on(nl, two.ifindex, t->kind, text, size);
 }
 
 static int try_ifb(struct nl *nl, const struct trial *t, char *text, size_t size)
 {
-	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
-	struct nlmsghdr *msg = nl_begin(buf, RTM_NEWLINK);
-	struct nlattr *info;
-
 	(void)t;
-	msg->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
-	(void)mnl_nlmsg_put_extra_header(msg, sizeof(struct ifinfomsg)); /* all zero */
-	mnl_attr_put_strz(msg, IFLA_IFNAME, "probe");
-	info = mnl_attr_nest_start(msg, IFLA_LINKINFO);
-	mnl_attr_put_strz(msg, IFLA_INFO_KIND, "ifb");
-	mnl_attr_nest_end(msg, info);
-	return nl_talk(nl, msg, text, size);
+	return make_ifb(nl, &(struct kobj_link){.ifindex = 0x5101, .name = "probe", .tx_queues = 1}, text, size);
 }
 
 /* All arguments are 0: the verifier looks at their types, and nobody runs the program. */

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "qdisc.h"
+
 enum cap {
 	CAP_CLSACT,
 	CAP_CLS_BPF,
@@ -19,6 +21,11 @@ enum cap {
 	CAP_CAKE,
 	CAP_SFQ,
 	CAP_TBF,
+	CAP_CODEL,
+	CAP_PFIFO,
+	CAP_BFIFO,
+	CAP_PFIFO_FAST,
+	CAP_MQ,
 	CAP_IFB,
 	CAP_REDIRECT_NEIGH,
 	CAP_REDIRECT_PEER,
@@ -39,5 +46,7 @@ struct caps {
 /* Tries everything, in a child process with a namespace of its own. 0 or -errno (then nothing is known and all are
  * false). */
 int caps_probe(struct caps *out);
+/* What was found about a kind of qdisc, or NULL where it was not tried. */
+const struct cap_result *caps_of_qdisc(const struct caps *caps, enum qdisc_kind kind);
 
 #endif

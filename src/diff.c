@@ -1,57 +1,257 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "diff.h"
 
+#include <linux/pkt_sched.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* clsact is everybody's: deleting it deletes other people's filters. */
-static bool is_shared(const struct kobj *o)
-{
-	return o->kind == KOBJ_QDISC;
-}
+#include "tc_qdisc.h"
 
-static void add_step(struct arena *a, struct steps *out, const struct kobj *before, const struct kobj *after)
-{
-	struct step *s = vec_add(a, out);
+/* What happens to an observed object whose container is built anew. */
+enum fate { FATE_UNKNOWN, FATE_STAYS, FATE_LOST };
 
-	s->before = before;
-	s->after = after;
-}
+struct builder {
+	struct arena *a;
+	const struct kobj_set *observed, *wanted;
+	uint8_t *fate; /* enum fate of each observed object; NULL: all stay */
+	struct steps first, in_turn, gone, last;
+};
+
+static const struct kobj *find(const struct kobj_set *s, const struct kobj *key);
+static const struct kobj *find_container(const struct kobj_set *s, const struct kobj *o);
+static void decide_fates(struct builder *b);
+static void add_created(struct builder *b, const struct kobj *new);
+static void add_deleted(struct builder *b, const struct kobj *old);
+static void add_pair(struct builder *b, const struct kobj *old, const struct kobj *new);
+static void put_together(struct builder *b, struct steps *out);
 
 void diff_build(struct arena *a, const struct kobj_set *observed, const struct kobj_set *wanted, struct steps *out)
 {
-	struct steps deletions = {0};
+	struct builder b = {.a = a, .observed = observed, .wanted = wanted};
 	size_t o = 0, w = 0;
 
+	decide_fates(&b);
 	while (o < observed->n || w < wanted->n) {
 		const struct kobj *old = o < observed->n ? &observed->v[o] : NULL;
 		const struct kobj *new = w < wanted->n ? &wanted->v[w] : NULL;
 		int order = !old ? 1 : !new ? -1 : kobj_cmp(old, new);
 
-		if (order < 0) {
-			if (!is_shared(old))
-				add_step(a, &deletions, old, NULL);
-			o++;
-		} else if (order > 0) {
-			add_step(a, out, NULL, new);
-			w++;
-		} else {
-			if (!kobj_kinds[old->kind]->same(old, new))
-				add_step(a, out, old, new);
-			o++;
-			w++;
-		}
+		if (order < 0)
+			add_deleted(&b, old);
+		else if (order > 0)
+			add_created(&b, new);
+		else
+			add_pair(&b, old, new);
+		o += order <= 0;
+		w += order >= 0;
 	}
-	for (size_t i = deletions.n; i > 0; i--)
-		*vec_add(a, out) = deletions.v[i - 1];
+	put_together(&b, out);
+}
+
+static void add_step(struct builder *b, struct steps *to, const struct kobj *before, const struct kobj *after,
+		     const char *rebuild)
+{
+	*vec_add(b->a, to) = (struct step){before, after, rebuild};
+}
+
+static int cmp_for_bsearch(const void *a, const void *b)
+{
+	return kobj_cmp(a, b);
+}
+
+static const struct kobj *find(const struct kobj_set *s, const struct kobj *key)
+{
+	return s->n ? bsearch(key, s->v, s->n, sizeof(*s->v), cmp_for_bsearch) : NULL;
+}
+
+static const struct kobj *find_container(const struct kobj_set *s, const struct kobj *o)
+{
+	const struct kobj *there;
+	struct kobj key;
+
+	if (!kobj_container(o, &key))
+		return NULL;
+	there = find(s, &key);
+	if (there || o->kind != KOBJ_LEAF)
+		return there;
+	key = (struct kobj){.kind = KOBJ_QDISC, .qdisc = {.ifindex = o->qdisc.ifindex, .parent = TC_H_ROOT}};
+	return find(s, &key);
+}
+
+/* ---- what must be built anew ---- */
+
+/* Of these kinds what cannot be changed is deleted and created; a map or a filter takes care of itself. */
+static bool is_rebuilt(enum kobj_kind kind)
+{
+	return kind == KOBJ_LINK || kind == KOBJ_QDISC || kind == KOBJ_CLASS || kind == KOBJ_LEAF;
+}
+
+static bool is_clsact(const struct kobj *o)
+{
+	return o->kind == KOBJ_QDISC && o->qdisc.parent == TC_H_CLSACT;
+}
+
+static const char *why_rebuilt(const struct kobj *old, const struct kobj *new)
+{
+	if (!new || !is_rebuilt(old->kind) || is_clsact(old) || kobj_kinds[old->kind]->same(old, new))
+		return NULL;
+	return kobj_kinds[old->kind]->fixed(old, new);
+}
+
+/* Does anything go that other objects hang on and that is not taken down one by one? */
+static bool is_lost(struct builder *b, size_t i)
+{
+	const struct kobj *o = &b->observed->v[i], *above;
+	bool lost;
+
+	if (b->fate[i] != FATE_UNKNOWN)
+		return b->fate[i] == FATE_LOST;
+	b->fate[i] = FATE_STAYS; /* also what a circle among the parents comes to, which no kernel has */
+	lost = why_rebuilt(o, find(b->wanted, o)) != NULL;
+	above = lost ? NULL : find_container(b->observed, o);
+	if (above)
+		lost = is_lost(b, (size_t)(above - b->observed->v));
+	b->fate[i] = lost ? FATE_LOST : FATE_STAYS;
+	return lost;
+}
+
+static void decide_fates(struct builder *b)
+{
+	b->fate = arena_array(b->a, b->observed->n ? b->observed->n : 1, sizeof(*b->fate));
+	for (size_t i = 0; i < b->observed->n; i++)
+		(void)is_lost(b, i); /* remembered */
+}
+
+static bool has_fate(const struct builder *b, const struct kobj *old)
+{
+	return b->fate[old - b->observed->v] == FATE_LOST;
+}
+
+/* ---- where each step belongs ---- */
+
+static bool is_inner(const struct kobj *cls)
+{
+	return cls && cls->kind == KOBJ_CLASS && cls->cls.inner;
+}
+
+/* Its class has children that go in this very apply: until then the kernel refuses a leaf there. */
+static bool waits_for_children(const struct builder *b, const struct kobj *leaf)
+{
+	const struct kobj *cls = leaf->kind == KOBJ_LEAF ? find_container(b->observed, leaf) : NULL;
+
+	return is_inner(cls) && !has_fate(b, cls);
+}
+
+static void add_created(struct builder *b, const struct kobj *new)
+{
+	add_step(b, waits_for_children(b, new) ? &b->last : &b->in_turn, NULL, new, NULL);
+}
+
+/* clsact is everybody's: deleting it deletes other people's filters. It goes with a device that is ours. A foreign root
+ * is somebody else's. */
+static bool is_shared(const struct builder *b, const struct kobj *o)
+{
+	const struct kobj *link;
+
+	if (o->kind != KOBJ_QDISC)
+		return false;
+	if (tc_qdisc_is_foreign(&o->qdisc))
+		return true;
+	if (!is_clsact(o))
+		return false;
+	link = find_container(b->observed, o);
+	return !link || find(b->wanted, link);
+}
+
+/* The first child of a class throws its leaf away; undo must find it gone before. */
+static bool gives_way_to_children(const struct builder *b, const struct kobj *leaf)
+{
+	return leaf->kind == KOBJ_LEAF && is_inner(find_container(b->wanted, leaf));
+}
+
+static void add_deleted(struct builder *b, const struct kobj *old)
+{
+	if (has_fate(b, old))
+		add_step(b, &b->first, old, NULL, NULL);
+	else if (!is_shared(b, old))
+		add_step(b, gives_way_to_children(b, old) ? &b->first : &b->gone, old, NULL, NULL);
+}
+
+static void add_pair(struct builder *b, const struct kobj *old, const struct kobj *new)
+{
+	const char *why = why_rebuilt(old, new);
+
+	if (has_fate(b, old) && old->kind != KOBJ_LEAF) {
+		add_step(b, &b->first, old, NULL, why ? why : "what it hangs on is built anew");
+		add_step(b, &b->in_turn, NULL, new, NULL);
+	} else if (has_fate(b, old)) {
+		/* A leaf alone: one after the other, so that its class is without it for a moment only. */
+		const struct kobj *cls = find_container(b->observed, old);
+
+		add_step(b, cls && has_fate(b, cls) ? &b->first : &b->in_turn, old, NULL,
+			 why ? why : "what it hangs on is built anew");
+		add_step(b, &b->in_turn, NULL, new, NULL);
+	} else if (!kobj_kinds[old->kind]->same(old, new)) {
+		add_step(b, is_inner(old) && !is_inner(new) ? &b->last : &b->in_turn, old, new, NULL);
+	}
+}
+
+/* ---- the order ---- */
+
+static const struct kobj *object(const struct step *s)
+{
+	return s->after ? s->after : s->before;
+}
+
+/* All leaves are alike, so that the two steps of one that is built anew stay together. */
+static uint32_t level(const struct kobj *o)
+{
+	return o->kind == KOBJ_LEAF ? 0 : o->level;
+}
+
+/* By kind, from the root down, by key; of one object its deletion first. */
+static int cmp_steps(const void *a, const void *b)
+{
+	const struct step *s = a, *t = b;
+	const struct kobj *x = object(s), *y = object(t);
+	int order;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	if (level(x) != level(y))
+		return level(x) < level(y) ? -1 : 1;
+	order = kobj_cmp(x, y);
+	return order ? order : (s->after != NULL) - (t->after != NULL);
+}
+
+static void sort(struct steps *s)
+{
+	if (s->n > 1)
+		qsort(s->v, s->n, sizeof(*s->v), cmp_steps);
+}
+
+static void append(struct builder *b, struct steps *out, struct steps *from, bool backwards)
+{
+	sort(from);
+	for (size_t i = 0; i < from->n; i++)
+		*vec_add(b->a, out) = from->v[backwards ? from->n - 1 - i : i];
+}
+
+static void put_together(struct builder *b, struct steps *out)
+{
+	append(b, out, &b->first, true);
+	append(b, out, &b->in_turn, false);
+	append(b, out, &b->gone, true);
+	append(b, out, &b->last, false);
 }
 
 void diff_describe(const struct step *s, const char *(*ifname)(void *ctx, int ifindex), void *ctx, FILE *out)
 {
-	const struct kobj *o = s->after ? s->after : s->before;
+	const struct kobj *o = object(s);
 	const struct kobj_ops *kind = kobj_kinds[o->kind];
-	const char *fixed = s->before && s->after ? kind->fixed(s->before, s->after) : NULL;
+	const char *fixed = s->before && s->after ? kind->fixed(s->before, s->after) : s->rebuild;
 
-	fputs(!s->before ? "+ " : !s->after ? "- " : fixed ? "! " : "~ ", out);
+	fputs(fixed ? "! " : !s->before ? "+ " : !s->after ? "- " : "~ ", out);
 	kind->describe(o, ifname, ctx, out);
 	if (s->before && s->after) {
 		fputs("   (was: ", out);

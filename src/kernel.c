@@ -11,11 +11,13 @@
 #include <unistd.h>
 
 #include "bpf_map.h"
+#include "ifb.h"
 #include "map_change.h"
 #include "nl.h"
 #include "pins.h"
 #include "prog.h"
 #include "tc_action.h"
+#include "tc_class.h"
 #include "tc_filter.h"
 #include "tc_qdisc.h"
 
@@ -45,7 +47,13 @@ struct change {
 struct request {
 	const struct request_kind *kind;
 	struct nlmsghdr *msg;                  /* of the netlink kinds */
-	int ifindex;                           /* of a qdisc that is removed */
+	struct nlmsghdr *then;                 /* of a device: its alias */
+	int ifindex;                           /* of a qdisc, class or device that is removed */
+	const struct kobj_link *link;          /* of a device that is removed */
+	bool is_root;                          /* a removal that takes all classes of its device along */
+	bool done;                             /* a removal that was sent */
+	struct request *with;                  /* the removal that takes this one along; it is not sent itself */
+	const struct request *forward;         /* of the undo of a removal */
 	struct prog *prog;                     /* kept open for msg */
 	struct change *change;                 /* of maps */
 	enum map_time to;                      /* of maps */
@@ -70,15 +78,15 @@ struct request_kind {
 	int (*commit)(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size);
 };
 
-static const struct request_kind message_request, qdisc_removal_request, action_removal_request, map_request,
-	entry_request;
+static const struct request_kind message_request, clsact_removal_request, tc_removal_request, tc_restore_request,
+	link_request, link_removal_request, action_removal_request, map_request, entry_request;
 
 /* ---- the three verbs ---- */
 
 /* Encodes one kind of object's step. 0, or -errno with words in text. */
 typedef int prepare_fn(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
 		       size_t size);
-static prepare_fn prepare_map, prepare_entry, prepare_qdisc, prepare_action, prepare_filter;
+static prepare_fn prepare_map, prepare_entry, prepare_link, prepare_tc, prepare_action, prepare_filter;
 
 static void release(void *ctx, struct request *r);
 
@@ -86,7 +94,8 @@ static int prepare(void *ctx, const struct step *s, struct request **fwd, struct
 		   size_t size)
 {
 	static prepare_fn *const kinds[KOBJ_KINDS] = {
-		[KOBJ_MAP] = prepare_map,       [KOBJ_ENTRY] = prepare_entry,   [KOBJ_QDISC] = prepare_qdisc,
+		[KOBJ_MAP] = prepare_map,       [KOBJ_ENTRY] = prepare_entry,   [KOBJ_LINK] = prepare_link,
+		[KOBJ_QDISC] = prepare_tc,      [KOBJ_CLASS] = prepare_tc,      [KOBJ_LEAF] = prepare_tc,
 		[KOBJ_ACTION] = prepare_action, [KOBJ_FILTER] = prepare_filter,
 	};
 	struct real *k = ctx;
@@ -120,12 +129,16 @@ static size_t run_length(const struct real *k, struct request *const *r, size_t 
 	return run;
 }
 
+static void join_removals(struct request *const *r, size_t n);
+
 static int commit(void *ctx, struct request *const *r, size_t n, int *result, char *text, size_t size)
 {
 	struct real *k = ctx;
 	int err = 0;
 
 	text[0] = '\0';
+	if (n > 1)
+		join_removals(r, n);
 	for (size_t i = 0; i < n; i++)
 		result[i] = -ECANCELED;
 	for (size_t i = 0, run; i < n && !err; i += run) {
@@ -153,6 +166,7 @@ static void release(void *ctx, struct request *r)
 	prog_put(k, r->prog);
 	change_put(k, r->change);
 	free(r->msg);
+	free(r->then);
 	free(r);
 }
 
@@ -228,8 +242,8 @@ static bool clsact_is_used(struct real *k, int ifindex)
 	return used;
 }
 
-static int commit_qdisc_removal(struct real *k, struct request *const *r, size_t n, int *result, char *text,
-				size_t size)
+static int commit_clsact_removals(struct real *k, struct request *const *r, size_t n, int *result, char *text,
+				  size_t size)
 {
 	for (size_t i = 0; i < n; i++) {
 		result[i] = 0;
@@ -241,27 +255,228 @@ static int commit_qdisc_removal(struct real *k, struct request *const *r, size_t
 	}
 	return 0;
 }
-static const struct request_kind qdisc_removal_request = {commit_qdisc_removal};
+static const struct request_kind clsact_removal_request = {commit_clsact_removals};
 
-static void encode_qdisc(struct request *r, const struct kobj *from, const struct kobj *to)
+static struct request *find_root(struct request *const *roots, size_t n, int ifindex)
+{
+	for (size_t i = 0; i < n; i++)
+		if (roots[i]->ifindex == ifindex)
+			return roots[i];
+	return NULL;
+}
+
+/* With a root qdisc go its classes and their leaves in no time, with a device all of them; one by one 10,000 classes
+ * take seconds, since the kernel looks at all for each. */
+static void join_removals(struct request *const *r, size_t n)
+{
+	struct request **roots = xcalloc(n, sizeof(*roots));
+	size_t n_roots = 0;
+
+	for (size_t i = n; i > 0; i--) {
+		struct request *one = r[i - 1];
+
+		if (one->kind == &tc_removal_request)
+			one->with = find_root(roots, n_roots, one->ifindex);
+		if (one->is_root && !one->with)
+			roots[n_roots++] = one;
+	}
+	free(roots);
+}
+
+/* Sends removals until one is refused. What is not there any more is removed. */
+static int send_removals(struct real *k, struct nlmsghdr *const *msgs, size_t n, int *result, char *text, size_t size)
+{
+	size_t sent = 0;
+
+	while (sent < n) {
+		(void)nl_batch(k->nl, msgs + sent, n - sent, result + sent, text, size); /* each has its result */
+		for (; sent < n && result[sent] != -ECANCELED; sent++)
+			if (result[sent] == -ENOENT)
+				result[sent] = 0;
+		for (size_t i = 0; i < sent; i++)
+			if (result[i])
+				return result[i];
+	}
+	return 0;
+}
+
+static int commit_tc_removals(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	struct nlmsghdr **msgs = xcalloc(n, sizeof(struct nlmsghdr *));
+	int *sent = xcalloc(n, sizeof(int)), err;
+	size_t m = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		sent[m] = -ECANCELED;
+		if (!r[i]->with)
+			msgs[m++] = r[i]->msg;
+	}
+	err = send_removals(k, msgs, m, sent, text, size);
+	m = 0;
+	for (size_t i = 0; i < n; i++) {
+		result[i] = r[i]->with ? 0 : sent[m++];
+		r[i]->done = !r[i]->with && !result[i];
+	}
+	free(msgs);
+	free(sent);
+	return err;
+}
+static const struct request_kind tc_removal_request = {commit_tc_removals};
+
+/* Only what was removed is put back. */
+static int commit_tc_restores(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct request *with = r[i]->forward->with;
+
+		result[i] = with && !with->done ? 0 : nl_talk(k->nl, r[i]->msg, text, size);
+		if (result[i])
+			return result[i];
+	}
+	return 0;
+}
+static const struct request_kind tc_restore_request = {commit_tc_restores};
+
+static bool is_clsact(const struct kobj *o)
+{
+	return o->kind == KOBJ_QDISC && o->qdisc.parent == TC_H_CLSACT;
+}
+
+static struct nlmsghdr *encode_tc_message(void *buf, const struct kobj *from, const struct kobj *to)
+{
+	if ((to ? to : from)->kind == KOBJ_CLASS)
+		return !to    ? tc_class_encode_delete(buf, &from->cls)
+		       : from ? tc_class_encode_change(buf, &to->cls)
+			      : tc_class_encode_create(buf, &to->cls);
+	return !to    ? tc_qdisc_encode_delete(buf, &from->qdisc)
+	       : from ? tc_qdisc_encode_change(buf, &to->qdisc)
+		      : tc_qdisc_encode_create(buf, &to->qdisc);
+}
+
+static void encode_tc(struct request *r, const struct kobj *from, const struct kobj *to)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	const struct kobj *o = to ? to : from;
+
+	r->kind = to ? &message_request : is_clsact(from) ? &clsact_removal_request : &tc_removal_request;
+	r->ifindex = o->kind == KOBJ_CLASS ? o->cls.ifindex : o->qdisc.ifindex;
+	r->is_root = !to && o->kind == KOBJ_QDISC && o->qdisc.parent == TC_H_ROOT;
+	r->msg = keep(encode_tc_message(buf, from, to));
+}
+
+/* A root qdisc that is not ours: can undo put back all that goes with it? */
+static bool could_be_put_back(const struct kobj *o)
+{
+	if (o->kind != KOBJ_QDISC || !tc_qdisc_is_foreign(&o->qdisc))
+		return true;
+	return o->qdisc.q.kind != QDISC_OTHER && o->qdisc.q.kind != QDISC_HTB && o->qdisc.q.kind != QDISC_MQ;
+}
+
+/* Qdiscs, classes and leaves. */
+static int prepare_tc(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+		      size_t size)
+{
+	const char *fixed = s->before && s->after ? kobj_kinds[s->before->kind]->fixed(s->before, s->after) : NULL;
+
+	(void)k;
+	if (fixed) {
+		(void)snprintf(text, size, "%s", fixed); /* cut to fit */
+		return -EEXIST;
+	}
+	if (!s->after && !could_be_put_back(s->before)) {
+		(void)snprintf(text, size,
+			       "the root qdisc that is there could not be put back if something failed"); /* fits */
+		return -EEXIST;
+	}
+	encode_tc(fwd, s->before, s->after);
+	encode_tc(undo, s->after, s->before);
+	if (fwd->kind == &tc_removal_request) {
+		undo->kind = &tc_restore_request;
+		undo->forward = fwd;
+	}
+	return 0;
+}
+
+/* ---- devices
+ * ----------------------------------------------------------------------------------------------------------- */
+
+/* Made and given its alias, or not there. */
+static int make_device(struct real *k, const struct request *r, char *text, size_t size)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	int err = nl_talk(k->nl, r->msg, text, size);
+
+	if (err)
+		return err;
+	err = nl_talk(k->nl, r->then, text, size);
+	if (err)
+		(void)nl_talk(k->nl, ifb_encode_delete(buf, r->link), NULL, 0); /* the first refusal is what is told */
+	return err;
+}
+
+static int commit_links(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		result[i] = make_device(k, r[i], text, size);
+		if (result[i])
+			return result[i];
+	}
+	return 0;
+}
+static const struct request_kind link_request = {commit_links};
+
+static int remove_device(struct real *k, struct request *r, char *text, size_t size)
+{
+	int ours = ifb_is_ours(k->nl, r->link), err;
+
+	if (ours < 0)
+		return ours;
+	if (!ours)
+		return 0; /* gone, or somebody else's by now */
+	err = nl_talk(k->nl, r->msg, text, size);
+	r->done = !err;
+	return err;
+}
+
+static int commit_link_removals(struct real *k, struct request *const *r, size_t n, int *result, char *text,
+				size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		result[i] = remove_device(k, r[i], text, size);
+		if (result[i])
+			return result[i];
+	}
+	return 0;
+}
+static const struct request_kind link_removal_request = {commit_link_removals};
+
+static void encode_link(struct request *r, const struct kobj *from, const struct kobj *to)
 {
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
 
-	r->kind = to ? &message_request : &qdisc_removal_request;
-	r->ifindex = (to ? to : from)->qdisc.ifindex;
-	r->msg = keep(to ? tc_qdisc_encode_create(buf, &to->qdisc) : tc_qdisc_encode_delete(buf, &from->qdisc));
+	r->link = &(to ? to : from)->link;
+	r->ifindex = r->link->ifindex;
+	r->is_root = !to;
+	r->kind = !to ? &link_removal_request : from ? &message_request : &link_request;
+	r->msg = keep(!to    ? ifb_encode_delete(buf, r->link)
+		      : from ? ifb_encode_alias(buf, r->link)
+			     : ifb_encode_create(buf, r->link));
+	if (to && !from)
+		r->then = keep(ifb_encode_alias(buf, r->link));
 }
 
-static int prepare_qdisc(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
-			 size_t size)
+static int prepare_link(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
+			size_t size)
 {
+	const char *fixed = s->before && s->after ? ifb_ops.fixed(s->before, s->after) : NULL;
+
 	(void)k;
-	if (s->before && s->after) {
-		(void)snprintf(text, size, "%s", tc_qdisc_ops.fixed(s->before, s->after)); /* cut to fit */
+	if (fixed) {
+		(void)snprintf(text, size, "%s", fixed); /* cut to fit */
 		return -EEXIST;
 	}
-	encode_qdisc(fwd, s->before, s->after);
-	encode_qdisc(undo, s->after, s->before);
+	encode_link(fwd, s->before, s->after);
+	encode_link(undo, s->after, s->before);
 	return 0;
 }
 

@@ -15,13 +15,17 @@
 
 #include "diag.h"
 #include "mem.h"
+#include "qdisc.h"
 
 struct prog_spec;
 
 enum kobj_kind {
 	KOBJ_MAP,    /* a pinned BPF map (and its slot of an outer map) */
 	KOBJ_ENTRY,  /* a configured entry of a pinned map */
-	KOBJ_QDISC,  /* clsact */
+	KOBJ_LINK,   /* an ifb device of ours */
+	KOBJ_QDISC,  /* clsact, a root qdisc, or a shard: an htb under our mq */
+	KOBJ_CLASS,  /* an htb class */
+	KOBJ_LEAF,   /* the qdisc under a class, or one without classes under our mq */
 	KOBJ_ACTION, /* an indexed police action */
 	KOBJ_FILTER, /* a cls_bpf filter in our preference range */
 	KOBJ_KINDS
@@ -43,6 +47,13 @@ enum kobj_kind {
 #define KOBJ_POLICE_FIRST 0x51000000u
 #define KOBJ_POLICE_LAST  0x5100ffffu
 
+/* Root qdiscs that are ours: handle 5100:, an htb, or an mq with shard i (from 1), handle 5100+i:, under its queue i.
+ * Their classes have the same majors. */
+#define KOBJ_ROOT_HANDLE   0x51000000u
+#define KOBJ_SHARD(i)      (KOBJ_ROOT_HANDLE + ((uint32_t)(i) << 16))
+#define KOBJ_SHARDS_MAX    255
+#define KOBJ_DEFAULT_MINOR 0xfffeu /* the class of what no rule matches */
+
 struct kobj_map {
 	const char *path; /* below the pin directory: "sets/neighbours/learned". The key */
 	uint32_t type, key_size, value_size, max_entries, flags;            /* BPF_MAP_TYPE_* .. */
@@ -58,10 +69,33 @@ struct kobj_entry {
 	uint8_t value[KOBJ_VALUE_MAX];
 };
 
+/* An ifb. Its interface index is chosen by us, so that what hangs on it can be planned before it is there. */
+struct kobj_link {
+	int ifindex; /* the key */
+	char name[16];
+	char of[16]; /* the interface that it shapes, from the alias; "" if it has none */
+	uint32_t tx_queues;
+	bool up;
+};
+
+/* KOBJ_QDISC and KOBJ_LEAF. */
 struct kobj_qdisc {
 	int ifindex;
 	uint32_t handle, parent; /* parent is the key with ifindex */
-	char kind[16];           /* "clsact"; observed may be "ingress" */
+	struct qdisc q;
+};
+
+/* An htb class. Times in ticks of 64 ns as the kernel keeps them. */
+struct kobj_class {
+	int ifindex;
+	uint32_t classid; /* the key with ifindex */
+	uint32_t parent;  /* a classid, or TC_H_ROOT */
+	uint64_t rate_Bps, ceil_Bps;
+	uint32_t burst_ticks, cburst_ticks;
+	uint32_t quantum, prio; /* of a class without children; the kernel changes them only there */
+	uint16_t overhead, mpu;
+	uint8_t linklayer; /* TC_LINKLAYER_*, not UNAWARE */
+	bool inner;        /* has children */
 };
 
 /* act_police. exceed and conform are TC_ACT_*. Times in ticks of 64 ns as the kernel keeps them. */
@@ -93,11 +127,14 @@ struct kobj {
 	enum kobj_kind kind;
 	struct pos pos;   /* the policy line that wants it; not compared */
 	const char *what; /* "class neighbours of wan0 ingress", for people; not compared; NULL where observed */
+	uint32_t level;   /* how deep below others of its kind: a root class 0, its children 1; not compared */
 	bool measured;    /* KOBJ_MAP: the data plane writes it; contents are kept when it must be rebuilt */
 	union {
 		struct kobj_map map;
 		struct kobj_entry entry;
+		struct kobj_link link;
 		struct kobj_qdisc qdisc;
+		struct kobj_class cls;
 		struct kobj_police police;
 		struct kobj_filter filter;
 	};
@@ -109,10 +146,10 @@ struct kobj_set {
 
 /* Pure part of a kind, in kobj.c and the file of the kind. */
 struct kobj_ops {
-	const char *name; /* "map", "entry", "qdisc", "action", "filter" */
+	const char *name; /* "map", "entry", "link", "qdisc", "class", "leaf", "action", "filter" */
 	/* Total order of the keys within the kind; 0 exactly if it is the same object. */
 	int (*cmp)(const struct kobj *a, const struct kobj *b);
-	/* Equal in everything that is compared. */
+	/* Equal in everything that is compared; a is what is there where that makes a difference. */
 	bool (*same)(const struct kobj *a, const struct kobj *b);
 	/* Why the kernel cannot turn before into after in place ("the map's size is fixed at creation"), or NULL if it
 	 * can. */
@@ -128,10 +165,15 @@ int kobj_cmp(const struct kobj *a, const struct kobj *b);
 /* Sorts and asserts that no key is there twice. */
 void kobj_set_sort(struct kobj_set *s);
 
+/* What o hangs on and cannot be without, as an object with the key of that: a filter's clsact, a class's parent, a
+ * qdisc's link. false: nothing that is ours. A leaf hangs on a class, or where there is none on the mq at the root. */
+bool kobj_container(const struct kobj *o, struct kobj *key);
+
 /* One change. before NULL: create; after NULL: delete; both: change (or rebuild where ops->fixed says so). Undo is the
  * pair swapped. */
 struct step {
 	const struct kobj *before, *after;
+	const char *rebuild; /* of a deletion: why the object comes back in a later step; NULL: it does not */
 };
 
 #endif

@@ -417,7 +417,8 @@ static json_t *describe(const struct view *v, const struct kobj *o)
 
 static bool is_traffic_control(enum kobj_kind k)
 {
-	return k == KOBJ_QDISC || k == KOBJ_ACTION || k == KOBJ_FILTER;
+	return k == KOBJ_LINK || k == KOBJ_QDISC || k == KOBJ_CLASS || k == KOBJ_LEAF || k == KOBJ_ACTION ||
+	       k == KOBJ_FILTER;
 }
 
 static json_t *show_filters(struct view *v)

@@ -8,10 +8,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../bpf/qosd_abi.h"
 #include "bpf_map.h"
+#include "ifb.h"
 #include "nl.h"
 #include "pins.h"
 #include "tc_action.h"
+#include "tc_class.h"
 #include "tc_filter.h"
 #include "tc_qdisc.h"
 
@@ -48,7 +51,9 @@ struct reader {
 static void sort_once(struct kobj_set *s);
 static int read_maps(struct reader *r);
 static int read_slots(struct reader *r);
+static int read_links(struct reader *r);
 static int read_qdiscs(struct reader *r);
+static int read_classes(struct reader *r);
 static int read_filters(struct reader *r);
 static int read_actions(struct reader *r);
 
@@ -59,8 +64,9 @@ int state_read(struct arena *a, struct nl *nl, struct pins *pins, const struct l
 		int (*read)(struct reader *r);
 		const char *what;
 	} parts[] = {
-		{read_maps, "the pinned maps"}, {read_slots, "the outer maps"},       {read_qdiscs, "the qdiscs"},
-		{read_filters, "the filters"},  {read_actions, "the police actions"},
+		{read_maps, "the pinned maps"},       {read_slots, "the outer maps"}, {read_links, "the devices"},
+		{read_qdiscs, "the qdiscs"},          {read_classes, "the classes"},  {read_filters, "the filters"},
+		{read_actions, "the police actions"},
 	};
 	struct reader r = {.a = a, .nl = nl, .pins = pins, .out = out, .why = why};
 
@@ -232,6 +238,23 @@ static int dump(struct reader *r, struct nlmsghdr *msg, int (*cb)(const struct n
 	return nl_dump(r->nl, msg, cb, restart, r);
 }
 
+static int add_link(const struct nlmsghdr *msg, void *ctx)
+{
+	struct kobj_link l;
+	int err = ifb_decode(msg, &l);
+
+	if (!err)
+		found(ctx, KOBJ_LINK)->link = l;
+	return err == -ENOENT ? 0 : err;
+}
+
+static int read_links(struct reader *r)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+
+	return dump(r, ifb_encode_dump(buf), add_link);
+}
+
 static int add_qdisc(const struct nlmsghdr *msg, void *ctx)
 {
 	struct kobj_qdisc q;
@@ -242,11 +265,106 @@ static int add_qdisc(const struct nlmsghdr *msg, void *ctx)
 	return err == -ENOENT ? 0 : err;
 }
 
+/* A root qdisc of ours. */
+struct root {
+	int ifindex;
+	enum qdisc_kind kind;
+};
+
+struct roots {
+	VEC(struct root);
+};
+
+static void find_roots(struct arena *a, const struct kobj *v, size_t n, struct roots *out)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].qdisc.parent == TC_H_ROOT && !tc_qdisc_is_foreign(&v[i].qdisc))
+			*vec_add(a, out) = (struct root){v[i].qdisc.ifindex, v[i].qdisc.q.kind};
+}
+
+/* What a qdisc that is neither root nor clsact is, which only what stands above it tells. false: below nothing of ours.
+ */
+static bool place_below(const struct roots *roots, struct kobj *o)
+{
+	for (size_t i = 0; i < roots->n; i++) {
+		if (roots->v[i].ifindex != o->qdisc.ifindex)
+			continue;
+		if (roots->v[i].kind == QDISC_MQ && o->qdisc.q.kind == QDISC_HTB &&
+		    TC_H_MAJ(o->qdisc.parent) == KOBJ_ROOT_HANDLE)
+			o->level = 1;
+		else
+			o->kind = KOBJ_LEAF;
+		return true;
+	}
+	return false;
+}
+
 static int read_qdiscs(struct reader *r)
 {
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	size_t first = r->out->n, kept = first;
+	int err = dump(r, tc_qdisc_encode_dump(buf), add_qdisc);
+	struct roots roots = {0};
 
-	return dump(r, tc_qdisc_encode_dump(buf), add_qdisc);
+	find_roots(r->a, r->out->v + first, r->out->n - first, &roots);
+	for (size_t i = first; i < r->out->n; i++) {
+		struct kobj *o = &r->out->v[i];
+
+		if (o->qdisc.parent == TC_H_ROOT || o->qdisc.parent == TC_H_CLSACT || place_below(&roots, o))
+			r->out->v[kept++] = *o;
+	}
+	r->out->n = kept;
+	return err;
+}
+
+static int add_class(const struct nlmsghdr *msg, void *ctx)
+{
+	struct kobj_class c;
+	int err = tc_class_decode(msg, &c, NULL);
+
+	if (!err)
+		found(ctx, KOBJ_CLASS)->cls = c;
+	return err == -ENOENT ? 0 : err;
+}
+
+static const struct kobj *find_class(const struct kobj *v, size_t n, const struct kobj *of)
+{
+	struct kobj key = {.kind = KOBJ_CLASS, .cls = {.ifindex = of->cls.ifindex, .classid = of->cls.parent}};
+
+	return n ? bsearch(&key, v, n, sizeof(*v), by_key) : NULL;
+}
+
+/* How many classes are above it. */
+static uint32_t depth(const struct kobj *v, size_t n, const struct kobj *o)
+{
+	uint32_t levels = 0;
+
+	for (o = find_class(v, n, o); o && levels < QOSD_DEPTH_MAX; o = find_class(v, n, o))
+		levels++;
+	return levels;
+}
+
+/* Only of qdiscs that are ours: the dump of a whole device also tells each flow of each leaf as a class. */
+static int read_classes(struct reader *r)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	size_t first = r->out->n;
+
+	for (size_t i = 0; i < first; i++) {
+		const struct kobj o = r->out->v[i]; /* adding classes moves it */
+		int err;
+
+		if (o.kind != KOBJ_QDISC || o.qdisc.q.kind != QDISC_HTB || tc_qdisc_is_foreign(&o.qdisc))
+			continue;
+		err = dump(r, tc_class_encode_dump(buf, o.qdisc.ifindex, o.qdisc.handle), add_class);
+		if (err && err != -ENODEV) /* the link has just gone */
+			return err;
+	}
+	if (r->out->n > first)
+		qsort(r->out->v + first, r->out->n - first, sizeof(*r->out->v), by_key);
+	for (size_t i = first; i < r->out->n; i++)
+		r->out->v[i].level = depth(r->out->v + first, r->out->n - first, &r->out->v[i]);
+	return 0;
 }
 
 /* Does the program use a map that was made to be pinned, and is not? Then nobody sees its counters, and no change of
@@ -314,7 +432,7 @@ static int read_filters(struct reader *r)
 	for (size_t i = 0, n = r->out->n; i < n; i++) {
 		const struct kobj o = r->out->v[i]; /* adding filters moves it */
 
-		if (o.kind != KOBJ_QDISC || strcmp(o.qdisc.kind, "clsact") != 0)
+		if (o.kind != KOBJ_QDISC || o.qdisc.q.kind != QDISC_CLSACT)
 			continue;
 		for (size_t h = 0; h < sizeof(hooks) / sizeof(hooks[0]); h++) {
 			uint32_t parent = TC_H_MAKE(TC_H_CLSACT, hooks[h]);

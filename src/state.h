@@ -12,8 +12,9 @@ struct nl;
 struct pins;
 
 /* Fills out (sorted, strings in the arena): filters in our preferences and police actions in our index range, clsact or
- * ingress qdiscs of every link, the maps below the pin directory, and the entries of those maps that are configured.
- * 0 or -errno with a sentence in *why (arena). */
+ * ingress qdiscs of every link, root qdiscs that somebody put there, the classes and leaves below ours, our ifb
+ * devices, the maps below the pin directory, and the entries of those maps that are configured. 0 or -errno with a
+ * sentence in *why (arena). */
 int state_read(struct arena *a, struct nl *nl, struct pins *pins, const struct links *links, struct kobj_set *out,
 	       const char **why);
 

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ifb.h"
 #include "links.h"
 #include "mem.h"
 #include "nl.h"
 #include "tc_action.h"
+#include "tc_class.h"
 #include "tc_filter.h"
 #include "tc_qdisc.h"
 
@@ -22,13 +24,18 @@ static int take_police(void *ctx, const struct kobj_police *p, const struct tc_a
 static void decode(struct arena *a, const struct nlmsghdr *msg)
 {
 	struct kobj_filter filter;
+	struct tc_class_stats stats;
 	struct kobj_qdisc qdisc;
+	struct kobj_class cls;
+	struct kobj_link ifb;
 	uint64_t sum = 0;
 	struct link link;
 	char text[64];
 
 	/* What they say of garbage is their business, that they come back is ours. */
 	(void)tc_qdisc_decode(msg, &qdisc);
+	(void)tc_class_decode(msg, &cls, &stats);
+	(void)ifb_decode(msg, &ifb);
 	(void)tc_filter_decode(a, msg, &filter);
 	(void)tc_filter_is_any(msg);
 	(void)tc_action_decode(msg, take_police, &sum);

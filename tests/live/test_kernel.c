@@ -284,7 +284,7 @@ static void want_class(struct world *w, uint32_t number, uint64_t rate_Bps)
 static void want_clsact(struct world *w)
 {
 	want(w, KOBJ_QDISC)->qdisc = (struct kobj_qdisc){
-		.ifindex = LO, .handle = TC_H_MAKE(TC_H_CLSACT, 0), .parent = TC_H_CLSACT, .kind = "clsact"};
+		.ifindex = LO, .handle = TC_H_MAKE(TC_H_CLSACT, 0), .parent = TC_H_CLSACT, .q.kind = QDISC_CLSACT};
 }
 
 static struct kobj_filter *want_filter(struct world *w, uint32_t parent, uint16_t pref, uint32_t handle,
@@ -869,7 +869,7 @@ static void an_ingress_qdisc_in_the_place_of_clsact_is_seen_and_refused(void **s
 	run("tc qdisc add dev lo ingress");
 	seen = observe(w);
 	assert_int_equal(seen.n, 1);
-	assert_string_equal(seen.v[0].qdisc.kind, "ingress");
+	assert_int_equal(seen.v[0].qdisc.q.kind, QDISC_INGRESS);
 	want_clsact(w);
 	assert_int_equal(try_apply(w, &done, &why), -EEXIST);
 	assert_string_equal(why.text, "a qdisc of another kind has its place");

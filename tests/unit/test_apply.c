@@ -339,7 +339,7 @@ static void test_order_and_shared_qdisc(void **state)
 	(void)state;
 	o = vec_add(a, &before);
 	o->kind = KOBJ_QDISC;
-	o->qdisc = (struct kobj_qdisc){.ifindex = 1, .parent = 0xfffffff1, .kind = "clsact"};
+	o->qdisc = (struct kobj_qdisc){.ifindex = 1, .parent = 0xfffffff1, .q.kind = QDISC_CLSACT};
 	o = vec_add(a, &before);
 	o->kind = KOBJ_ACTION;
 	o->police = (struct kobj_police){.index = KOBJ_POLICE_FIRST};

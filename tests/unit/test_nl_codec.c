@@ -21,9 +21,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../samples.h"
+#include "ifb.h"
 #include "links.h"
 #include "nl.h"
 #include "tc_action.h"
+#include "tc_class.h"
 #include "tc_filter.h"
 #include "tc_qdisc.h"
 #include "tc_rate.h"
@@ -55,7 +58,7 @@ static struct kobj random_qdisc(void)
 	o.qdisc.ifindex = 1 + (int)pick(1000);
 	o.qdisc.handle = TC_H_MAKE(TC_H_CLSACT, 0);
 	o.qdisc.parent = TC_H_CLSACT;
-	(void)strcpy(o.qdisc.kind, pick(2) ? "clsact" : "ingress");
+	o.qdisc.q.kind = pick(2) ? QDISC_CLSACT : QDISC_INGRESS;
 	return o;
 }
 
@@ -73,15 +76,55 @@ static void a_qdisc_comes_back(void **state)
 	}
 }
 
-static void a_root_qdisc_is_not_ours(void **state)
+static void a_root_qdisc_is_seen_if_somebody_put_it_there(void **state)
 {
-	struct kobj_qdisc q = {.ifindex = 1, .handle = 0x10000, .parent = TC_H_ROOT, .kind = "htb"}, out;
+	const struct qdisc_device dev = {.frame = 1514, .txqlen = 1000};
+	struct kobj_qdisc q = {.ifindex = 1, .handle = 0x10000, .parent = TC_H_ROOT}, out;
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
 
 	(void)state;
+	qdisc_defaults(&q.q, QDISC_HTB, &dev);
+	assert_int_equal(tc_qdisc_decode(tc_qdisc_encode_create(buf, &q), &out), 0);
+	assert_true(tc_qdisc_is_foreign(&out));
+	q.handle = KOBJ_ROOT_HANDLE;
+	assert_int_equal(tc_qdisc_decode(tc_qdisc_encode_create(buf, &q), &out), 0);
+	assert_false(tc_qdisc_is_foreign(&out));
+	q.handle = 0; /* the kernel's own */
 	assert_int_equal(tc_qdisc_decode(tc_qdisc_encode_create(buf, &q), &out), -ENOENT);
+	q.handle = 0x20000;
+	q.parent = 0x10001; /* below somebody else's */
+	assert_int_equal(tc_qdisc_decode(tc_qdisc_encode_create(buf, &q), &out), -ENOENT);
+	q.parent = KOBJ_ROOT_HANDLE | 7;
+	assert_int_equal(tc_qdisc_decode(tc_qdisc_encode_create(buf, &q), &out), 0);
 	q.parent = TC_H_CLSACT;
 	assert_int_equal(tc_qdisc_decode(tc_qdisc_encode_delete(buf, &q), &out), -ENOENT);
+}
+
+static void an_ifb_is_ours_by_its_alias_or_by_name_and_index(void **state)
+{
+	struct kobj_link l = {.ifindex = ifb_index("wan0"), .of = "wan0", .tx_queues = 4}, out;
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	struct nlmsghdr *msg;
+
+	(void)state;
+	ifb_name(l.name, "wan0");
+	msg = ifb_encode_create(buf, &l);
+	assert_int_equal(ifb_decode(msg, &out), 0);
+	assert_true(!strcmp(out.name, l.name) && out.ifindex == l.ifindex && out.tx_queues == 4 && !out.up);
+	assert_string_equal(out.of, ""); /* not said yet */
+	mnl_attr_put_strz(msg, IFLA_IFALIAS, "qosd ifb of wan0");
+	assert_int_equal(ifb_decode(msg, &out), 0);
+	assert_string_equal(out.of, "wan0");
+	l.ifindex++;
+	msg = ifb_encode_create(buf, &l);
+	assert_int_equal(ifb_decode(msg, &out), -ENOENT);
+	mnl_attr_put_strz(msg, IFLA_IFALIAS, "qosd ifb of an_interface_with_a_long_name");
+	assert_int_equal(ifb_decode(msg, &out), 0);
+	assert_int_equal(strlen(out.of), sizeof(out.of) - 1);
+	l.ifindex = ifb_index("wan0");
+	msg = ifb_encode_create(buf, &l);
+	mnl_attr_put_strz(msg, IFLA_IFALIAS, "mine");
+	assert_int_equal(ifb_decode(msg, &out), -ENOENT);
 }
 
 /* ---- action ---- */
@@ -508,15 +551,54 @@ static void a_length_that_is_not_there_ends_a_datagram(void **state)
 
 /* ---- every message, cut short and damaged ---- */
 
+static const char *no_name(void *ctx, int ifindex)
+{
+	return NULL;
+}
+
+/* Whatever came out of it must have words. */
+static void say(const struct kobj *o)
+{
+	char text[1024];
+	FILE *f = fmemopen(text, sizeof(text), "w");
+
+	assert_non_null(f);
+	kobj_kinds[o->kind]->describe(o, no_name, NULL, f);
+	assert_int_equal(fclose(f), 0);
+}
+
+static struct nlmsghdr *encode_sample(struct sampler *s, void *buf, int kind)
+{
+	struct kobj_link l = {.ifindex = ifb_index("wan0"), .of = "wan0", .tx_queues = 4};
+	struct kobj_class c = {.ifindex = 1, .classid = KOBJ_ROOT_HANDLE | 1, .rate_Bps = 5000000000, .linklayer = 1};
+	struct kobj_qdisc q = {.ifindex = 1, .handle = 0x10000, .parent = KOBJ_ROOT_HANDLE | 1};
+	char words[512];
+
+	if (kind == 0)
+		return ifb_encode_create(buf, &l);
+	if (kind == 1)
+		return tc_class_encode_create(buf, &c);
+	sample_qdisc(s, (enum qdisc_kind)(1 + sample(s, QDISC_KINDS - 1)), &q.q, words, sizeof(words));
+	return tc_qdisc_encode_create(buf, &q);
+}
+
 static void decode_all(struct arena *a, const struct nlmsghdr *msg)
 {
+	struct kobj o = {.kind = KOBJ_QDISC};
+	struct tc_class_stats stats;
 	struct kobj_filter filter;
-	struct kobj_qdisc qdisc;
 	struct told told = {0};
 	struct link link;
 	char text[16];
 
-	(void)tc_qdisc_decode(msg, &qdisc);
+	if (tc_qdisc_decode(msg, &o.qdisc) == 0)
+		say(&o);
+	o.kind = KOBJ_CLASS;
+	if (tc_class_decode(msg, &o.cls, &stats) == 0)
+		say(&o);
+	o.kind = KOBJ_LINK;
+	if (ifb_decode(msg, &o.link) == 0)
+		say(&o);
 	(void)tc_filter_decode(a, msg, &filter);
 	(void)tc_filter_is_any(msg);
 	(void)tc_action_decode(msg, count_police, &told);
@@ -541,17 +623,19 @@ static void decode_damaged(struct arena *a, const struct nlmsghdr *msg, uint32_t
 static void no_damage_makes_a_decoder_read_too_far(void **state)
 {
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	struct sampler s = {.seed = 99, .dev = {.frame = 1514, .txqlen = 1000}};
 	struct arena *a = arena_new();
 
 	(void)state;
 	for (int i = 0; i < 300; i++) {
 		struct kobj q = random_qdisc(), p = random_police(), f = random_filter(a);
-		struct nlmsghdr *msgs[3];
+		struct nlmsghdr *msgs[6];
 
-		for (int kind = 0; kind < 3; kind++) {
+		for (int kind = 0; kind < 6; kind++) {
 			msgs[kind] = kind == 0   ? tc_qdisc_encode_create(buf, &q.qdisc)
 				     : kind == 1 ? tc_action_encode_create(buf, &p.police)
-						 : tc_filter_encode_create(buf, &f.filter, 5);
+				     : kind == 2 ? tc_filter_encode_create(buf, &f.filter, 5)
+						 : encode_sample(&s, buf, kind - 3);
 			for (int cut = 0; cut < 20; cut++)
 				decode_damaged(a, msgs[kind],
 					       MNL_NLMSG_HDRLEN + pick(msgs[kind]->nlmsg_len - MNL_NLMSG_HDRLEN + 1),
@@ -567,7 +651,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_qdisc_comes_back),
-		cmocka_unit_test(a_root_qdisc_is_not_ours),
+		cmocka_unit_test(a_root_qdisc_is_seen_if_somebody_put_it_there),
+		cmocka_unit_test(an_ifb_is_ours_by_its_alias_or_by_name_and_index),
 		cmocka_unit_test(a_police_action_comes_back),
 		cmocka_unit_test(every_field_of_a_police_action_matters),
 		cmocka_unit_test(a_dump_tells_ours_with_their_counters),
