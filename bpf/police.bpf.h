@@ -15,12 +15,13 @@
 struct act {
 	__u64 now; /* 0: not asked for yet */
 	struct wire wire;
+	__u32 classid;              /* htb: for skb->priority; 0: none */
 	__u32 mark, mark_mask;      /* mark_mask 0: leave it */
 	__u32 paid[QOSD_DEPTH_MAX]; /* classes that this packet was counted at on the way here */
 	__u32 above;                /* the class above the one that was charged last, or 0 */
 	__u32 error;                /* a class without its maps' entries */
 	__u8 remark, dscp;          /* remark: dscp is to be written */
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 enum verdict { /* an int, as global functions return */
@@ -99,13 +100,15 @@ __noinline int charge(struct act *a, __u32 number)
 	return VERDICT_EXCEED;
 }
 
-/* What the class itself wants of the packet. */
+/* What the class itself wants of the packet, and where htb is to queue it. */
 static __always_inline int take_remarks(struct act *a, __u32 number)
 {
 	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
 
 	if (!c)
 		return VERDICT_PASS;
+	if (c->kind == QOSD_KIND_HTB)
+		a->classid = c->classid;
 	if (c->remark & QOSD_REMARK_DSCP) {
 		a->remark = 1;
 		a->dscp = c->remark_dscp;

@@ -88,6 +88,8 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *p,
 {
 	if (a->mark_mask)
 		skb->mark = (skb->mark & ~a->mark_mask) | a->mark;
+	if (a->classid)
+		skb->priority = a->classid;
 	if (a->error || (a->remark && remark_dscp(skb, p, a->dscp)))
 		hs->errors++;
 	return TC_ACT_UNSPEC;
@@ -192,15 +194,29 @@ int classify(struct __sk_buff *skb)
 	return classify_ip(skb, &p, hs);
 }
 
-/* An interface that only teaches sets. */
+/* Ingress is queued on the egress of an ifb. bpf_redirect drops what has no link-layer header, so a packet of ppp or
+ * tun gets one; the ifb takes it off again when it hands the packet back (net/core/filter.c, drivers/net/ifb.c). */
+static __always_inline int to_ifb(struct __sk_buff *skb)
+{
+	__be16 protocol = skb->protocol;
+
+	if (!hook.l2_len && (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
+			     bpf_skb_store_bytes(skb, ETH_HLEN - 2, &protocol, sizeof(protocol), 0)))
+		return TC_ACT_UNSPEC;
+	return bpf_redirect(hook.redirect_ifindex, 0);
+}
+
+/* An interface that only teaches sets, or whose ingress goes to an ifb. */
 SEC("tc")
 int classify_neighbor(struct __sk_buff *skb)
 {
 	struct packet p;
 
-	if (!is_bypassed())
+	if (is_bypassed())
+		return TC_ACT_UNSPEC;
+	if (hook.learn_n)
 		learn(skb, &p, parse_packet(skb, hook.l2_len, WANT_ICMP_TYPE | WANT_ND_TARGET, &p));
-	return TC_ACT_UNSPEC;
+	return hook.redirect_ifindex ? to_ifb(skb) : TC_ACT_UNSPEC;
 }
 
 /* Engine tc, one filter a class, not direct action: is it the filter's class that classify found? The kernel puts the

@@ -186,7 +186,8 @@ struct qosd_hook_conf {
 	__u32 resume_rule;   /* and match only rules from this one on */
 	__s32 overhead;      /* bytes added to every packet on the wire */
 	__u32 mpu;
-	__u32 linklayer; /* enum qosd_linklayer */
+	__u32 linklayer;        /* enum qosd_linklayer */
+	__u32 redirect_ifindex; /* classify_neighbor: after learning, on to the egress of this device; 0: nowhere */
 	__u32 learn_n;
 	__u32 learn_slot[QOSD_LEARN_MAX];
 };

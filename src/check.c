@@ -7,6 +7,7 @@
 
 #include "../bpf/qosd_abi.h"
 #include "glob.h"
+#include "ifb_name.h"
 #include "names.h"
 #include "rules.h"
 
@@ -69,8 +70,9 @@ static void check_sum(struct checker *k, const struct model_hook *h, const struc
 	if (!c->rate_Bps || sum_below(c) <= c->rate_Bps)
 		return;
 	diag_warning(k->d, c->rate_pos, "rates-above-parent",
-		     "the classes in \"%s\" have %s together, more than its own %s: they will take from each other",
-		     c->name, text_format_rate(sum, sum_below(c)), text_format_rate(rate, c->rate_Bps));
+		     "the classes in \"%s\" have %s together, more than its own %s: %s", c->name,
+		     text_format_rate(sum, sum_below(c)), text_format_rate(rate, c->rate_Bps),
+		     h->type == POLICY_HTB ? "none of them is sure of its rate" : "they will take from each other");
 	diag_note(k->d, h->pos, "the policy is used here");
 }
 
@@ -100,17 +102,54 @@ static void check_burst(struct checker *k, const struct model_hook *h, const str
 	}
 }
 
-/* act_police keeps the bucket as 32 bits of ticks of 64 ns at its rate. */
+/* The kernel keeps a burst as 32 bits of ticks of 64 ns at the rate. */
+static bool exceeds_ticks(uint64_t bytes, uint64_t Bps)
+{
+	unsigned __int128 ns = Bps ? (unsigned __int128)bytes * NS_PER_S / Bps : 0;
+
+	return ns / 64 > UINT32_MAX;
+}
+
 static void check_burst_time(struct checker *k, const struct model_hook *h, const struct model_class *c)
 {
-	unsigned __int128 ns = c->rate_Bps ? (unsigned __int128)c->burst * NS_PER_S / c->rate_Bps : 0;
-
-	if (h->engine == ENGINE_BPF || ns / 64 <= UINT32_MAX)
+	if (h->engine == ENGINE_BPF || !exceeds_ticks(c->burst, c->rate_Bps))
 		return;
 	diag_error(k->d, c->burst_pos, "bad-burst",
 		   "the burst of \"%s\" is more than 274 s of its rate, which is what act_police can hold; use engine: "
 		   "bpf",
 		   c->name);
+}
+
+/* A class of htb, too, has its bursts as ticks. */
+static void check_htb_bursts(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	(void)h;
+	if (exceeds_ticks(c->burst, c->rate_Bps))
+		diag_error(k->d, c->burst_pos, "bad-burst",
+			   "the burst of \"%s\" is more than 274 s of its rate, which is what htb can hold", c->name);
+	if (exceeds_ticks(c->cburst, c->ceil_Bps))
+		diag_error(k->d, c->cburst_pos, "bad-burst",
+			   "the cburst of \"%s\" is more than 274 s of its ceil, which is what htb can hold", c->name);
+}
+
+static void check_ceil(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	char ceil[TEXT_MAX], limit[TEXT_MAX];
+
+	text_format_rate(ceil, c->ceil_Bps);
+	if (c->ceil_Bps < c->rate_Bps) {
+		diag_error(k->d, c->ceil_pos, "ceil-below-rate", "ceil %s of class \"%s\" is below its rate of %s",
+			   ceil, c->name, text_format_rate(limit, c->rate_Bps));
+		diag_note(k->d, c->rate_pos, "the rate of \"%s\"", c->name);
+		diag_note(k->d, h->pos, "the policy is used here");
+	}
+	if (c->ceil_Bps == c->rate_Bps || c->ceil_Bps <= c->parent->ceil_Bps) /* of a rate that is above: check_rate */
+		return;
+	diag_error(k->d, c->ceil_pos, "ceil-above-parent",
+		   "ceil %s of class \"%s\" is above the %s of \"%s\" around it", ceil, c->name,
+		   text_format_rate(limit, c->parent->ceil_Bps), c->parent->name);
+	diag_note(k->d, c->parent->ceil_pos, "the ceil of \"%s\"", c->parent->name);
+	diag_note(k->d, h->pos, "the policy is used here");
 }
 
 static void check_depth(struct checker *k, const struct model_hook *h, const struct model_class *c)
@@ -162,14 +201,30 @@ static void check_exceed(struct checker *k, const struct model_hook *h, const st
 	diag_note(k->d, h->engine_pos, "the engine is chosen here");
 }
 
-static void (*const class_checks[])(struct checker *k, const struct model_hook *h, const struct model_class *c) = {
-	check_rate, check_sum, check_burst, check_burst_time, check_depth, check_reach, check_continue, check_exceed,
+typedef void class_check(struct checker *k, const struct model_hook *h, const struct model_class *c);
+
+/* Each list ends with NULL. */
+static class_check *const police_checks[] = {check_rate,       check_sum,    check_burst,
+					     check_burst_time, check_depth,  check_reach,
+					     check_continue,   check_exceed, NULL};
+static class_check *const police_root_checks[] = {check_sum, check_burst, check_burst_time, NULL};
+static class_check *const htb_checks[] = {check_rate,  check_ceil,  check_sum, check_htb_bursts,
+					  check_depth, check_reach, NULL};
+static class_check *const htb_root_checks[] = {check_sum, check_htb_bursts, NULL};
+
+static const struct {
+	class_check *const *classes, *const *root;
+} checks[] = {
+	[POLICY_POLICE] = {police_checks, police_root_checks},
+	[POLICY_EDT] = {police_checks, police_root_checks},
+	[POLICY_HTB] = {htb_checks, htb_root_checks},
 };
 
-static void check_class(struct checker *k, const struct model_hook *h, const struct model_class *c)
+static void check_class(struct checker *k, const struct model_hook *h, const struct model_class *c,
+			class_check *const *list)
 {
-	for (size_t i = 0; i < sizeof(class_checks) / sizeof(*class_checks); i++)
-		class_checks[i](k, h, c);
+	for (; *list; list++)
+		(*list)(k, h, c);
 }
 
 /* ---- hooks ------------------------------------------------------------------------------------------------------- */
@@ -191,12 +246,47 @@ static void check_hook(struct checker *k, const struct model_hook *h)
 {
 	if (!h)
 		return;
-	check_sum(k, h, h->root);
-	check_burst(k, h, h->root);
-	check_burst_time(k, h, h->root);
+	check_class(k, h, h->root, checks[h->type].root);
 	for (size_t i = 0; i < h->n_classes; i++)
-		check_class(k, h, h->classes[i]);
+		check_class(k, h, h->classes[i], checks[h->type].classes);
 	check_continue_count(k, h);
+}
+
+/* The index of the ifb of an interface's ingress; 0: it has none, or is called by a pattern, so that nobody knows yet.
+ */
+static int ifb_of(const struct model_interface *iface)
+{
+	return iface->ingress && iface->ingress->via_ifb && !iface->glob ? ifb_index(iface->name) : 0;
+}
+
+static int by_ifb(const void *left, const void *right)
+{
+	const struct model_interface *a = *(const struct model_interface *const *)left,
+				     *b = *(const struct model_interface *const *)right;
+	int x = ifb_of(a), y = ifb_of(b);
+
+	return x != y ? (x > y) - (x < y) : (a > b) - (a < b); /* then in the order of the file */
+}
+
+/* They are called after a hash of the interface's name. */
+static void check_ifbs(struct checker *k)
+{
+	const struct model_interface **list = arena_array(k->a, k->m->n_interfaces, sizeof(struct model_interface *));
+	size_t n = 0;
+
+	for (size_t i = 0; i < k->m->n_interfaces; i++)
+		if (ifb_of(&k->m->interfaces[i]))
+			list[n++] = &k->m->interfaces[i];
+	qsort(list, n, sizeof(*list), by_ifb);
+	for (size_t i = 1; i < n; i++) {
+		if (ifb_of(list[i - 1]) != ifb_of(list[i]))
+			continue;
+		diag_error(k->d, list[i]->ingress->pos, "ifb-collision",
+			   "the ifb devices of \"%s\" and \"%s\" would have the same index, as it is a hash of their "
+			   "names: only one of the two can have \"via: ifb\"",
+			   list[i - 1]->name, list[i]->name);
+		diag_note(k->d, list[i - 1]->ingress->pos, "the other one");
+	}
 }
 
 static void check_interfaces(struct checker *k)
@@ -550,6 +640,7 @@ void model_check(struct diag *d, const struct policy *p, const struct model *m)
 	bool whole = diag_errors(d) == 0; /* otherwise what seems unused may be used by what could not be read */
 
 	check_interfaces(&k);
+	check_ifbs(&k);
 	check_set_limits(&k);
 	if (whole) {
 		check_unused(&k);

@@ -27,9 +27,9 @@ static void merge(struct expander *e, const struct w_class *w, struct w_class *o
 
 static void overlay_rate(struct w_rate *onto, const struct w_rate *rate)
 {
-	if (rate->up.set)
+	if (rate->up.pos.line) /* one that could not be read, too: it was meant */
 		onto->up = rate->up;
-	if (rate->down.set)
+	if (rate->down.pos.line)
 		onto->down = rate->down;
 }
 
@@ -48,6 +48,8 @@ static void overlay(struct w_class *onto, const struct w_class *c)
 		onto->prio = c->prio;
 	if (c->mtu.set)
 		onto->mtu = c->mtu;
+	if (c->leaf.set)
+		onto->leaf = c->leaf;
 	if (c->exceed.set)
 		onto->exceed = c->exceed;
 	if (c->conform.set)

@@ -15,9 +15,17 @@
 #define LEARNED_SAVE_NS      (30 * NS_PER_S)
 #define BURST_DEFAULT_NS     (NS_PER_S / 4)     /* a policer with less starves TCP on a short path */
 #define BURST_DEFAULT_BYTES  (64 * 1024 + 1500) /* the largest merged packet, and one more */
-#define BURST_DEFAULT_MAX_NS (250 * NS_PER_S)   /* act_police holds 2^32 ticks of 64 ns, 274 s */
+#define BURST_DEFAULT_MAX_NS (250 * NS_PER_S)   /* act_police and htb hold 2^32 ticks of 64 ns, 274 s */
+
+#define HTB_BURST_DEFAULT_NS (NS_PER_S / 1000) /* what a timer that is late by that much has to make up for */
+#define HTB_MTU              (1500 + 14)       /* with the header of Ethernet, as the kernel counts it */
+#define HTB_QUANTUM_SHARE    10                /* of the rate: tc's r2q */
+#define HTB_QUANTUM_MAX      60000
+#define HTB_TXQLEN           1000 /* what a device has that says nothing of it */
 
 #define NS_PER_S 1000000000ull
+
+static const char *const type_names[] = {[POLICY_POLICE] = "police", [POLICY_EDT] = "edt", [POLICY_HTB] = "htb"};
 
 /* What makes it matter which way traffic flows. */
 struct need {
@@ -278,11 +286,11 @@ static bool same_rate(const struct rate *a, const struct rate *b)
 	return a->Bps == b->Bps && a->percent == b->percent;
 }
 
-static struct need rate_need(const struct w_rate *r)
+static struct need rate_need(const struct w_rate *r, const char *key)
 {
 	if (r->up.set == r->down.set && same_rate(&r->up.v, &r->down.v))
 		return (struct need){0};
-	return (struct need){r->up.set ? r->up.pos : r->down.pos, "rate"};
+	return (struct need){r->up.set ? r->up.pos : r->down.pos, key};
 }
 
 static struct need classes_need(const struct expanded *classes, size_t n)
@@ -290,7 +298,9 @@ static struct need classes_need(const struct expanded *classes, size_t n)
 	struct need need = {0};
 
 	for (size_t i = 0; i < n && !need.pos.line; i++) {
-		need = rate_need(&classes[i].keys.rate);
+		need = rate_need(&classes[i].keys.rate, "rate");
+		if (!need.pos.line)
+			need = rate_need(&classes[i].keys.ceil, "ceil");
 		if (!need.pos.line)
 			need = list_need(&classes[i].keys.match);
 		if (!need.pos.line)
@@ -326,6 +336,98 @@ static void warn_without_rate(struct builder *b, const struct expanded *classes,
 	}
 }
 
+/* A template knows no type; told where it is used by a policy of the wrong one. What is written in the class itself was
+ * told when it was read, and is not set. */
+static void refuse_foreign_keys(struct builder *b, const struct w_policy *p, const struct expanded *classes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct w_class *c = &classes[i].keys;
+		const struct {
+			const char *key;
+			enum policy_type of;
+			bool set;
+			struct pos pos;
+		} keys[] = {
+			{"exceed", POLICY_POLICE, c->exceed.set, c->exceed.pos},
+			{"conform", POLICY_POLICE, c->conform.set, c->conform.pos},
+			{"ceil", POLICY_HTB, c->ceil.up.set, c->ceil.up.pos},
+			{"ceil", POLICY_HTB, !c->ceil.up.set && c->ceil.down.set, c->ceil.down.pos},
+			{"cburst", POLICY_HTB, c->cburst.set, c->cburst.pos},
+			{"quantum", POLICY_HTB, c->quantum.set, c->quantum.pos},
+			{"prio", POLICY_HTB, c->prio.set, c->prio.pos},
+			{"leaf", POLICY_HTB, c->leaf.set, c->leaf.pos},
+		};
+
+		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys); j++) {
+			if (!keys[j].set || keys[j].of == (enum policy_type)p->type.v)
+				continue;
+			diag_error(b->d, keys[j].pos, "wrong-type",
+				   "\"%s\" belongs to policies of type %s, but this template is used in one of type %s",
+				   keys[j].key, type_names[keys[j].of], type_names[p->type.v]);
+			diag_note(b->d, c->pos, "by class \"%s\"", c->name.s ? c->name.s : "");
+		}
+		refuse_foreign_keys(b, p, classes[i].children, classes[i].n_children);
+	}
+}
+
+/* Only the innermost classes of htb have a queue that takes its turn. */
+static void warn_without_queue(struct builder *b, const struct expanded *classes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct w_class *c = &classes[i].keys;
+		const struct {
+			const char *key;
+			bool set;
+			struct pos pos;
+		} keys[] = {
+			{"quantum", c->quantum.set, c->quantum.pos},
+			{"prio", c->prio.set, c->prio.pos},
+			{"leaf", c->leaf.set, c->leaf.pos},
+		};
+
+		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys) && classes[i].n_children; j++)
+			if (keys[j].set)
+				diag_warning(
+					b->d, keys[j].pos, "no-effect",
+					"\"%s\" has no effect: class \"%s\" has classes, and only the innermost ones "
+					"have a queue",
+					keys[j].key, c->name.s ? c->name.s : "");
+		warn_without_queue(b, classes[i].children, classes[i].n_children);
+	}
+}
+
+/* In htb nothing passes by the classes, and an inner class has no queue. */
+static void check_htb_default(struct builder *b, const struct w_policy *w, const struct expanded *dflt)
+{
+	if (!strcmp(w->dflt.s, "pass")) {
+		diag_error(b->d, w->dflt.pos, "bad-default",
+			   "\"pass\" is not possible in a policy of type htb: traffic beside its classes would be sent "
+			   "ahead of all of them; name a class");
+	} else if (dflt && dflt->n_children) {
+		diag_error(b->d, w->dflt.pos, "bad-default",
+			   "class \"%s\" has classes and so no queue of its own; the default of htb is one without",
+			   w->dflt.s);
+		diag_note(b->d, dflt->children[0].keys.pos, "the first of its classes");
+	}
+}
+
+static void check_policy(struct builder *b, const struct w_policy *w, const struct expanded_policy *e)
+{
+	bool htb = w->type.set && w->type.v == POLICY_HTB;
+	const struct expanded *dflt = NULL;
+
+	if (w->type.set)
+		refuse_foreign_keys(b, w, e->classes, e->n_classes);
+	if (htb)
+		warn_without_queue(b, e->classes, e->n_classes);
+	else
+		warn_without_rate(b, e->classes, e->n_classes);
+	if (w->dflt.s && strcmp(w->dflt.s, "pass") != 0)
+		dflt = names_resolve(&e->names, b->d, w->dflt.pos, w->dflt.s); /* found again per hook */
+	if (htb && w->dflt.s)
+		check_htb_default(b, w, dflt);
+}
+
 static void build_policies(struct builder *b)
 {
 	struct expander *e = expand_new(b->a, b->d, b->p);
@@ -336,11 +438,8 @@ static void build_policies(struct builder *b)
 		struct policy_in_use *use = arena_new_of(b->a, struct policy_in_use);
 
 		use->expanded = expand_policy(e, w);
-		warn_without_rate(b, use->expanded->classes, use->expanded->n_classes);
+		check_policy(b, w, use->expanded);
 		use->side = classes_need(use->expanded->classes, use->expanded->n_classes);
-		if (w->dflt.s && strcmp(w->dflt.s, "pass") != 0)
-			(void)names_resolve(&use->expanded->names, b->d, w->dflt.pos,
-					    w->dflt.s); /* found again per hook */
 		names_add(b->a, &b->policies, w->name.s, use);
 	}
 	names_seal(b->a, &b->policies);
@@ -364,12 +463,12 @@ static uint64_t default_burst(uint64_t Bps)
 	return burst < most ? burst : most;
 }
 
-static uint64_t burst_bytes(const struct w_span *burst, uint64_t Bps)
+static uint64_t burst_bytes(const struct w_span *burst, uint64_t Bps, uint64_t dflt)
 {
 	if (!Bps)
 		return 0;
 	if (!burst->set)
-		return default_burst(Bps);
+		return dflt;
 	return burst->is_time ? bytes_in(Bps, burst->v) : burst->v;
 }
 
@@ -380,12 +479,17 @@ static uint64_t nearest_rate(const struct model_class *c)
 	return c ? c->rate_Bps : 0;
 }
 
-/* Bytes a second in the hook's direction; 0: none. */
-static uint64_t class_rate(struct builder *b, const struct model_hook *h, const struct w_rate *written,
-			   const struct model_class *parent, struct pos *pos)
+static const struct w_one_rate *in_direction(const struct model_hook *h, const struct w_rate *written)
 {
-	const struct w_one_rate *r = h->up ? &written->up : &written->down;
-	uint64_t whole, Bps;
+	return h->up ? &written->up : &written->down;
+}
+
+/* Bytes a second in the hook's direction, of which a share is of the whole; 0: none. */
+static uint64_t class_rate(struct builder *b, const struct model_hook *h, const struct w_rate *written, uint64_t whole,
+			   struct pos *pos)
+{
+	const struct w_one_rate *r = in_direction(h, written);
+	uint64_t Bps;
 
 	if (!r->set) {
 		b->rate_broken |= r->pos.line != 0;
@@ -394,8 +498,7 @@ static uint64_t class_rate(struct builder *b, const struct model_hook *h, const 
 	*pos = r->pos;
 	if (!r->v.percent)
 		return r->v.Bps;
-	whole = nearest_rate(parent);
-	if (!whole && b->rate_broken)
+	if (!whole && (b->rate_broken || h->type == POLICY_HTB)) /* told where it is missing */
 		return 0;
 	if (!whole) {
 		diag_error(b->d, r->pos, "no-parent-rate",
@@ -410,8 +513,158 @@ static uint64_t class_rate(struct builder *b, const struct model_hook *h, const 
 	return Bps;
 }
 
-static struct model_class *build_class(struct builder *b, struct model_hook *h, struct model_class *parent,
-				       const struct expanded *e)
+static void build_police(struct model_class *c, const struct w_class *w)
+{
+	c->burst = burst_bytes(&w->burst, c->rate_Bps, default_burst(c->rate_Bps));
+	if (c->rate_Bps) { /* without a rate nothing exceeds */
+		c->mtu = w->mtu.set ? (uint32_t)w->mtu.v : 0;
+		c->exceed = w->exceed.set ? w->exceed.what : EXCEED_DROP;
+		c->exceed_dscp = w->exceed.set && w->exceed.what == EXCEED_DSCP ? w->exceed.dscp : 0;
+	}
+	c->conform = w->conform.set ? (enum conform)w->conform.v : CONFORM_PASS;
+}
+
+/* ---- htb --------------------------------------------------------------------------------------------------------- */
+
+/* How much of the line a frame takes, at most: what a preset says is on top of the IP packet counts on top of the
+ * frame. */
+static uint64_t on_link(const struct model_link *l, uint32_t frame)
+{
+	int64_t bytes = (int64_t)frame + l->overhead;
+
+	if (bytes < (int64_t)frame)
+		bytes = frame;
+	if (bytes < (int64_t)l->mpu)
+		bytes = l->mpu;
+	switch (l->linklayer) {
+	case LINK_ETHERNET: break;
+	case LINK_ATM: return (uint64_t)(bytes + 47) / 48 * 53;
+	case LINK_PTM: return (uint64_t)(bytes * 65 + 63) / 64;
+	}
+	return (uint64_t)bytes;
+}
+
+static uint64_t default_htb_burst(const struct model_link *l, uint64_t Bps, uint32_t mtu)
+{
+	uint64_t burst = bytes_in(Bps, HTB_BURST_DEFAULT_NS), least = on_link(l, mtu),
+		 most = bytes_in(Bps, BURST_DEFAULT_MAX_NS);
+
+	if (burst < least)
+		burst = least;
+	return burst < most ? burst : most;
+}
+
+static uint32_t default_quantum(uint64_t Bps, uint32_t mtu)
+{
+	uint64_t quantum = Bps / HTB_QUANTUM_SHARE;
+
+	if (quantum > HTB_QUANTUM_MAX)
+		quantum = HTB_QUANTUM_MAX;
+	return quantum > mtu ? (uint32_t)quantum : mtu;
+}
+
+/* The queue of a class. One without a rule of its own against long queues is as long as the rate warrants. */
+static struct qdisc build_leaf(const struct w_leaf *w, uint64_t rate_Bps, uint32_t mtu)
+{
+	const struct qdisc_device dev = {.frame = mtu, .txqlen = HTB_TXQLEN};
+	struct qdisc q, sized;
+	uint64_t bytes;
+
+	qdisc_defaults(&q, (enum qdisc_kind)w->qdisc.v, &dev);
+	qdisc_sized_fifo(&sized, rate_Bps, &dev);
+	bytes = (uint64_t)sized.fifo.limit * mtu;
+	if (q.kind == QDISC_PFIFO)
+		q.fifo.limit = sized.fifo.limit;
+	if (q.kind == QDISC_BFIFO)
+		q.fifo.limit = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+	for (size_t i = 0; i < w->n; i++)
+		qdisc_set(&q, w->v[i].param, w->v[i].value);
+	(void)qdisc_finish(&q); /* it agreed when they were read */
+	return q;
+}
+
+/* Which rate is missing, where there is one for the other direction. */
+static const char *missing_way(const struct model_hook *h, const struct w_rate *rate)
+{
+	const struct w_one_rate *other = h->up ? &rate->down : &rate->up;
+
+	return !other->pos.line ? "" : h->up ? " for upload" : " for download";
+}
+
+/* A rate that could not be read was told; so was a share of none. */
+static void require_rate(struct builder *b, const struct model_hook *h, const struct w_class *w)
+{
+	if (in_direction(h, &w->rate)->pos.line)
+		return;
+	diag_error(b->d, w->pos, "missing-rate", "class \"%s\" needs a rate%s, as every class of htb does",
+		   w->name.s ? w->name.s : "", missing_way(h, &w->rate));
+	diag_note(b->d, h->pos, "the policy is used here");
+}
+
+/* On top of the rate, which is known. */
+static void build_htb(struct builder *b, const struct model_hook *h, const struct model_link *l, struct model_class *c,
+		      const struct expanded *e, const struct w_policy *p)
+{
+	const struct w_class *w = &e->keys;
+	const struct w_u64 *quantum = w->quantum.set ? &w->quantum : &p->quantum;
+	const struct w_leaf *leaf = w->leaf.set ? &w->leaf : &p->leaf;
+
+	require_rate(b, h, w);
+	c->mtu = w->mtu.set ? (uint32_t)w->mtu.v : HTB_MTU;
+	c->ceil_pos = c->rate_pos;
+	c->ceil_Bps = class_rate(b, h, &w->ceil, c->parent->ceil_Bps, &c->ceil_pos);
+	if (!c->ceil_Bps)
+		c->ceil_Bps = c->rate_Bps;
+	c->burst = burst_bytes(&w->burst, c->rate_Bps, default_htb_burst(l, c->rate_Bps, c->mtu));
+	c->cburst = burst_bytes(&w->cburst, c->ceil_Bps, default_htb_burst(l, c->ceil_Bps, c->mtu));
+	c->cburst_pos = w->cburst.set ? w->cburst.pos : w->pos;
+	c->quantum = default_quantum(c->rate_Bps, c->mtu);
+	if (e->n_children)
+		return;
+	if (quantum->set)
+		c->quantum = (uint32_t)quantum->v;
+	c->prio = w->prio.set ? (uint32_t)w->prio.v : 0;
+	c->leaf_auto = !leaf->set;
+	if (leaf->set)
+		c->leaf = build_leaf(leaf, c->rate_Bps, c->mtu);
+}
+
+static void build_htb_root(struct builder *b, const struct model_hook *h, const struct model_link *l,
+			   struct model_class *root, const struct w_policy *p, const struct w_rate *rate)
+{
+	if (!in_direction(h, rate)->pos.line)
+		diag_error(b->d, h->pos, "missing-rate",
+			   "policy \"%s\" is of type htb and needs a rate%s, here or in the policy", h->policy,
+			   missing_way(h, rate));
+	root->mtu = HTB_MTU;
+	root->ceil_Bps = root->rate_Bps;
+	root->ceil_pos = root->rate_pos;
+	root->burst = burst_bytes(&p->burst, root->rate_Bps, default_htb_burst(l, root->rate_Bps, root->mtu));
+	root->cburst = burst_bytes(&p->cburst, root->ceil_Bps, default_htb_burst(l, root->ceil_Bps, root->mtu));
+	root->cburst_pos = p->cburst.set ? p->cburst.pos : p->name.pos;
+	root->quantum = default_quantum(root->rate_Bps, root->mtu);
+}
+
+/* Where htb can and must be told of an ifb. */
+static void check_via(struct builder *b, const struct model_hook *h, const struct w_hook *w)
+{
+	if (w->via.set && h->dir == DIR_EGRESS)
+		diag_error(b->d, w->via.pos, "bad-via",
+			   "\"via\" belongs in ingress: what is sent is shaped on the interface itself");
+	else if (w->via.set && h->type == POLICY_POLICE)
+		diag_error(b->d, w->via.pos, "bad-via",
+			   "policy \"%s\" is of type police, which needs no ifb: leave \"via\" out", h->policy);
+	else if (!w->via.pos.line && h->dir == DIR_INGRESS && h->type == POLICY_HTB)
+		diag_error(
+			b->d, h->pos, "missing-via",
+			"policy \"%s\" is of type htb, which shapes what is sent: for ingress write \"via: ifb\" here",
+			h->policy);
+}
+
+/* ---- a hook ------------------------------------------------------------------------------------------------------ */
+
+static struct model_class *build_class(struct builder *b, struct model_hook *h, const struct model_link *l,
+				       struct model_class *parent, const struct expanded *e, const struct w_policy *p)
 {
 	const struct w_class *w = &e->keys;
 	struct model_class *c = arena_new_of(b->a, struct model_class);
@@ -422,33 +675,37 @@ static struct model_class *build_class(struct builder *b, struct model_hook *h, 
 	c->rate_pos = w->pos;
 	c->burst_pos = w->burst.set ? w->burst.pos : w->pos;
 	c->parent = parent;
-	c->rate_Bps = class_rate(b, h, &w->rate, parent, &c->rate_pos);
-	c->burst = burst_bytes(&w->burst, c->rate_Bps);
-	if (c->rate_Bps) { /* without a rate nothing exceeds */
-		c->mtu = w->mtu.set ? (uint32_t)w->mtu.v : 0;
-		c->exceed = w->exceed.set ? w->exceed.what : EXCEED_DROP;
-		c->exceed_dscp = w->exceed.set && w->exceed.what == EXCEED_DSCP ? w->exceed.dscp : 0;
-	}
-	c->conform = w->conform.set ? (enum conform)w->conform.v : CONFORM_PASS;
+	c->level = parent->level + 1;
+	c->rate_Bps = class_rate(b, h, &w->rate, nearest_rate(parent), &c->rate_pos);
+	c->ceil_pos = c->cburst_pos = w->pos;
+	if (h->type == POLICY_HTB)
+		build_htb(b, h, l, c, e, p);
+	else
+		build_police(c, w);
 	c->remark = w->remark;
 	c->match = w->match;
 	c->children = arena_array(b->a, e->n_children, sizeof(*c->children));
 	for (size_t i = 0; i < e->n_children; i++)
-		c->children[c->n_children++] = build_class(b, h, c, &e->children[i]);
+		c->children[c->n_children++] = build_class(b, h, l, c, &e->children[i], p);
 	return c;
 }
 
-static struct model_class *build_root(struct builder *b, struct model_hook *h, const struct w_hook *w,
-				      const struct w_policy *p)
+static struct model_class *build_root(struct builder *b, struct model_hook *h, const struct model_link *l,
+				      const struct w_hook *w, const struct w_policy *p)
 {
 	struct model_class *root = arena_new_of(b->a, struct model_class);
 	const struct w_rate of_interface = {.up = w->rate, .down = w->rate};
+	const struct w_rate *rate = w->rate.pos.line ? &of_interface : &p->rate;
 
 	root->name = "root";
 	root->pos = root->rate_pos = p->name.pos;
-	root->rate_Bps = class_rate(b, h, w->rate.set ? &of_interface : &p->rate, NULL, &root->rate_pos);
+	root->rate_Bps = class_rate(b, h, rate, 0, &root->rate_pos);
+	root->ceil_pos = root->cburst_pos = p->name.pos;
 	root->burst_pos = p->burst.set ? p->burst.pos : p->name.pos;
-	root->burst = burst_bytes(&p->burst, root->rate_Bps);
+	if (h->type == POLICY_HTB)
+		build_htb_root(b, h, l, root, p, rate);
+	else
+		root->burst = burst_bytes(&p->burst, root->rate_Bps, default_burst(root->rate_Bps));
 	return root;
 }
 
@@ -469,7 +726,7 @@ static void require_side(struct builder *b, const struct model_interface *iface,
 	if (iface->side != SIDE_NONE)
 		return;
 	if (!need.pos.line && !w->rate.set)
-		need = rate_need(&p->rate);
+		need = rate_need(&p->rate, "rate");
 	if (!need.pos.line)
 		need = b->protect_side;
 	if (!need.pos.line)
@@ -498,6 +755,8 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	if (!use)
 		return NULL;
 	e = use->expanded;
+	if (!e->whole) /* told; what is left of it says nothing */
+		return NULL;
 	if (b->n_classes + e->n_all > HOOK_CLASSES_MAX) {
 		diag_error(b->d, w->pos, "too-many-classes", "the interfaces together have more than %u classes",
 			   HOOK_CLASSES_MAX);
@@ -515,11 +774,15 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	h->type = e->written->type.set ? (enum policy_type)e->written->type.v : POLICY_POLICE;
 	h->engine = e->written->engine.set ? (enum engine)e->written->engine.v : ENGINE_AUTO;
 	h->engine_pos = e->written->engine.set ? e->written->engine.pos : e->written->name.pos;
-	h->root = build_root(b, h, w, e->written);
+	h->via_ifb = w->via.set;
+	h->shards = e->written->shards.set;
+	check_via(b, h, w);
+	h->root = build_root(b, h, &iface->link, w, e->written);
 	h->classes = arena_array(b->a, e->n_all, sizeof(*h->classes));
 	h->root->children = arena_array(b->a, e->n_classes, sizeof(*h->root->children));
 	for (size_t i = 0; i < e->n_classes; i++)
-		h->root->children[h->root->n_children++] = build_class(b, h, h->root, &e->classes[i]);
+		h->root->children[h->root->n_children++] =
+			build_class(b, h, &iface->link, h->root, &e->classes[i], e->written);
 	h->dflt = e->written->dflt.s ? find_class(h, e->written->dflt.s) : NULL;
 	return h;
 }

@@ -10,6 +10,7 @@
 #include "match.h"
 #include "mem.h"
 #include "policy.h"
+#include "qdisc.h"
 
 enum direction { DIR_INGRESS, DIR_EGRESS };
 
@@ -59,13 +60,21 @@ struct model_link {
 struct model_class {
 	const char *name; /* unique in its policy; "root" for the root */
 	struct pos pos;
-	struct pos rate_pos, burst_pos; /* the class's pos where not written */
-	struct model_class *parent;     /* NULL for the root */
+	struct pos rate_pos, burst_pos;  /* the class's pos where not written */
+	struct pos ceil_pos, cburst_pos; /* that of the rate, the class's pos */
+	struct model_class *parent;      /* NULL for the root */
 	struct model_class **children;
 	size_t n_children;
-	uint64_t rate_Bps; /* bytes a second; 0: this class has no rate of its own */
+	unsigned level;    /* the root's is 0 */
+	uint64_t rate_Bps; /* bytes a second; 0: this class has no rate of its own (never in htb) */
 	uint64_t burst;    /* bytes; 0 only where rate_Bps is 0 */
-	uint32_t mtu;      /* bytes; 0: any size. Without a rate mtu is 0 and exceed drop: nothing exceeds */
+	uint32_t mtu;      /* bytes; 0: any size. Without a rate mtu is 0 and exceed drop: nothing exceeds. In htb
+			      the largest frame, never 0 */
+	/* of htb, else 0; those of a class with children but ceil and cburst have no effect */
+	uint64_t ceil_Bps, cburst; /* bytes a second, bytes */
+	uint32_t quantum, prio;    /* bytes; 0..7 */
+	bool leaf_auto;            /* what the kernel has: fq_codel, or else a pfifo of qdisc_sized_fifo */
+	struct qdisc leaf;         /* QDISC_OTHER where leaf_auto, and in a class with children */
 	enum exceed exceed;
 	uint8_t exceed_dscp;
 	enum conform conform;
@@ -86,7 +95,9 @@ struct model_hook {
 	struct model_class *root;     /* rate_Bps 0: the policy has no rate of its own. The children are the classes */
 	struct model_class **classes; /* all but the root, depth first in the order of the file; n_classes of them */
 	size_t n_classes;
-	struct model_class *dflt; /* NULL: pass */
+	struct model_class *dflt; /* NULL: pass. In htb always a class without children */
+	bool via_ifb;             /* htb on ingress: shaped on an ifb */
+	bool shards;              /* htb: under mq one tree a queue */
 };
 
 struct model_interface {

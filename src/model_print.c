@@ -100,9 +100,19 @@ static bool same_remark(const struct w_remark *a, const struct w_remark *b)
 	return (!a->has_dscp || a->dscp == b->dscp) && (!a->has_mark || (a->mark == b->mark && a->mask == b->mask));
 }
 
+/* What htb has beyond a policer. */
+static bool same_queue(const struct model_class *a, const struct model_class *b)
+{
+	if (a->ceil_Bps != b->ceil_Bps || a->cburst != b->cburst || a->quantum != b->quantum || a->prio != b->prio)
+		return false;
+	return a->leaf_auto == b->leaf_auto && qdisc_same(&a->leaf, &b->leaf);
+}
+
 static bool same_class(const struct model_class *a, const struct model_class *b)
 {
 	if (!same_text(a->name, b->name) || a->rate_Bps != b->rate_Bps || a->burst != b->burst || a->mtu != b->mtu)
+		return false;
+	if (!same_queue(a, b))
 		return false;
 	if (a->exceed != b->exceed || a->exceed_dscp != b->exceed_dscp || a->conform != b->conform)
 		return false;
@@ -117,7 +127,7 @@ static bool same_class(const struct model_class *a, const struct model_class *b)
 /* As what they do to traffic, wherever they are. */
 static bool same_policy(const struct model_hook *a, const struct model_hook *b)
 {
-	return a->type == b->type && a->engine == b->engine && !a->dflt == !b->dflt &&
+	return a->type == b->type && a->engine == b->engine && a->shards == b->shards && !a->dflt == !b->dflt &&
 	       (!a->dflt || !strcmp(a->dflt->name, b->dflt->name)) && same_class(a->root, b->root);
 }
 
@@ -125,7 +135,8 @@ static bool same_hook(const struct model_hook *a, const struct model_hook *b)
 {
 	if (!a || !b)
 		return !a && !b;
-	return a->dir == b->dir && a->up == b->up && a->side == b->side && same_policy(a, b);
+	return a->dir == b->dir && a->up == b->up && a->side == b->side && a->via_ifb == b->via_ifb &&
+	       same_policy(a, b);
 }
 
 static bool same_interface(const struct model_interface *a, const struct model_interface *b)
@@ -537,6 +548,64 @@ static void print_rate(FILE *out, int indent, const struct model_class *c)
 		      text_format_rate(rate, c->rate_Bps), indent, "", text_format_size(burst, c->burst), (uint64_t)ms);
 }
 
+/* Its duration behind it, as htb takes it. */
+static void print_htb_burst(FILE *out, int indent, const char *key, uint64_t burst, uint64_t Bps)
+{
+	unsigned __int128 us = ((unsigned __int128)burst * 1000000 + Bps / 2) / Bps;
+	char text[TEXT_MAX];
+
+	(void)fprintf(out, "%*s%s: %s # %" PRIu64 " us\n", indent, "", key, text_format_size(text, burst),
+		      (uint64_t)us);
+}
+
+/* All its parameters; what was not written may be another number in another version. */
+static void print_leaf(FILE *out, int indent, const struct qdisc *q)
+{
+	const struct qdisc_param *params;
+	char value[TEXT_MAX];
+	size_t n;
+
+	(void)fprintf(out, "%*sleaf: {qdisc: %s", indent, "", qdisc_name(q->kind));
+	params = qdisc_params(q->kind, &n);
+	for (size_t i = 0; i < n; i++) {
+		bool raw = q->kind == QDISC_CAKE && q->cake.raw; /* "overhead: 0" would be something else */
+
+		if (!raw || strcmp(params[i].name, "overhead") != 0)
+			(void)fprintf(out, ", %s: %s", params[i].name,
+				      qdisc_format(value, &params[i], qdisc_get(q, &params[i])));
+	}
+	(void)fputs("}\n", out);
+}
+
+/* The root's ceil is its rate, its mtu the usual one. */
+static void print_htb_root(FILE *out, int indent, const struct model_class *c)
+{
+	char rate[TEXT_MAX];
+
+	(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(rate, c->rate_Bps));
+	print_htb_burst(out, indent, "burst", c->burst, c->rate_Bps);
+	print_htb_burst(out, indent, "cburst", c->cburst, c->ceil_Bps);
+}
+
+static void print_htb(FILE *out, int indent, const struct model_class *c)
+{
+	char text[TEXT_MAX];
+
+	(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(text, c->rate_Bps));
+	(void)fprintf(out, "%*sceil: %s\n", indent, "", text_format_rate(text, c->ceil_Bps));
+	print_htb_burst(out, indent, "burst", c->burst, c->rate_Bps);
+	print_htb_burst(out, indent, "cburst", c->cburst, c->ceil_Bps);
+	(void)fprintf(out, "%*smtu: %s\n", indent, "", text_format_size(text, c->mtu));
+	if (c->n_children)
+		return;
+	(void)fprintf(out, "%*squantum: %s\n", indent, "", text_format_size(text, c->quantum));
+	(void)fprintf(out, "%*sprio: %" PRIu32 "\n", indent, "", c->prio);
+	if (c->leaf_auto)
+		(void)fprintf(out, "%*s# leaf: fq_codel, or where the kernel has none a pfifo of 100 ms\n", indent, "");
+	else
+		print_leaf(out, indent, &c->leaf);
+}
+
 static void print_exceed(FILE *out, int indent, const struct model_class *c)
 {
 	char dscp[TEXT_MAX];
@@ -569,10 +638,20 @@ static void print_remark(FILE *out, int indent, const struct w_remark *r)
 	(void)fputs("}\n", out);
 }
 
-static void print_classes(FILE *out, int indent, const struct model_class *parent)
+static void print_police(FILE *out, int indent, const struct model_class *c)
 {
 	char mtu[TEXT_MAX];
 
+	print_rate(out, indent, c);
+	if (c->mtu)
+		(void)fprintf(out, "%*smtu: %s\n", indent, "", text_format_size(mtu, c->mtu));
+	print_exceed(out, indent, c);
+	if (c->conform == CONFORM_CONTINUE)
+		(void)fprintf(out, "%*sconform: continue\n", indent, "");
+}
+
+static void print_classes(FILE *out, int indent, const struct model_class *parent, enum policy_type type)
+{
 	if (!parent->n_children)
 		return;
 	(void)fprintf(out, "%*sclasses:\n", indent, "");
@@ -582,15 +661,13 @@ static void print_classes(FILE *out, int indent, const struct model_class *paren
 		(void)fprintf(out, "%*s- name: ", indent + 2, "");
 		put_text(out, c->name);
 		(void)fputc('\n', out);
-		print_rate(out, indent + 4, c);
-		if (c->mtu)
-			(void)fprintf(out, "%*smtu: %s\n", indent + 4, "", text_format_size(mtu, c->mtu));
-		print_exceed(out, indent + 4, c);
-		if (c->conform == CONFORM_CONTINUE)
-			(void)fprintf(out, "%*sconform: continue\n", indent + 4, "");
+		if (type == POLICY_HTB)
+			print_htb(out, indent + 4, c);
+		else
+			print_police(out, indent + 4, c);
 		print_remark(out, indent + 4, &c->remark);
 		put_matches(out, indent + 4, "match", &c->match);
-		print_classes(out, indent + 4, c);
+		print_classes(out, indent + 4, c, type);
 	}
 }
 
@@ -611,12 +688,19 @@ static void print_policies(struct printer *p)
 		(void)fputc(':', p->out);
 		if (!v->only)
 			(void)fprintf(p->out, " # %s", h->policy);
-		(void)fprintf(p->out, "\n    type: %s\n    engine: %s\n", types[h->type], engines[h->engine]);
-		print_rate(p->out, 4, h->root);
+		(void)fprintf(p->out, "\n    type: %s\n", types[h->type]);
+		if (h->type == POLICY_HTB) {
+			if (h->shards)
+				(void)fputs("    shards: auto\n", p->out);
+			print_htb_root(p->out, 4, h->root);
+		} else {
+			(void)fprintf(p->out, "    engine: %s\n", engines[h->engine]);
+			print_rate(p->out, 4, h->root);
+		}
 		(void)fputs("    default: ", p->out);
 		put_text(p->out, h->dflt ? h->dflt->name : "pass");
 		(void)fputc('\n', p->out);
-		print_classes(p->out, 4, h->root);
+		print_classes(p->out, 4, h->root, h->type);
 	}
 }
 
@@ -646,7 +730,10 @@ static void print_hook(struct printer *p, const char *key, const struct model_ho
 		return;
 	(void)fprintf(p->out, "    %s: {policy: ", key);
 	put_text(p->out, variant_of(p, h)->name);
-	(void)fprintf(p->out, "}%s\n", h->side == SIDE_NONE ? "" : h->up ? " # up" : " # down");
+	(void)fprintf(p->out, "%s}%s\n", h->via_ifb ? ", via: ifb" : "",
+		      h->side == SIDE_NONE ? ""
+		      : h->up              ? " # up"
+					   : " # down");
 }
 
 static void print_interfaces(struct printer *p)

@@ -11,25 +11,16 @@
 #include "../bpf/qosd_abi.h"
 #include "glob.h"
 #include "maps.h"
+#include "planner.h"
 #include "prog.h"
 #include "rules.h"
 #include "tables.h"
 #include "tc_rate.h"
 
-#define ETHERNET_HEADER 14
-#define TICK_NS         64   /* PSCHED_SHIFT 6, include/net/pkt_sched.h */
-#define ELEMENTS_ROOM   1024 /* a set's maps leave room for live edits */
+#define TICK_NS       64   /* PSCHED_SHIFT 6, include/net/pkt_sched.h */
+#define ELEMENTS_ROOM 1024 /* a set's maps leave room for live edits */
 
-/* What every part of a plan is made with. */
-struct planner {
-	struct arena *a;
-	struct diag *d;
-	const struct plan_input *in;
-	struct handles *handles;
-	struct plan *plan;
-};
-
-static struct kobj *want(struct planner *p, enum kobj_kind kind, struct pos pos, const char *what)
+struct kobj *plan_want(struct planner *p, enum kobj_kind kind, struct pos pos, const char *what)
 {
 	struct kobj *o = vec_add(p->a, &p->plan->objects);
 
@@ -57,7 +48,7 @@ static void want_global_maps(struct planner *p)
 					      MAP_SETS_STATS,   MAP_BYPASS,       MAP_EVENTS};
 
 	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
-		struct kobj *o = want(p, KOBJ_MAP, (struct pos){0}, "of every set and hook");
+		struct kobj *o = plan_want(p, KOBJ_MAP, (struct pos){0}, "of every set and hook");
 
 		maps_describe(roles[i], &o->map);
 		o->map.path = maps_name(roles[i]);
@@ -69,7 +60,7 @@ static void want_global_maps(struct planner *p)
 static struct kobj *want_set_map(struct planner *p, const struct plan_set *s, enum map_role role, enum map_role outer,
 				 const char *part, uint32_t max_entries)
 {
-	struct kobj *o = want(p, KOBJ_MAP, s->set->pos, arena_printf(p->a, "set %s", s->set->name));
+	struct kobj *o = plan_want(p, KOBJ_MAP, s->set->pos, arena_printf(p->a, "set %s", s->set->name));
 
 	maps_describe(role, &o->map);
 	o->map.path = arena_printf(p->a, "sets/%s/%s", s->set->name, part);
@@ -82,7 +73,7 @@ static struct kobj *want_set_map(struct planner *p, const struct plan_set *s, en
 static void want_entry(struct planner *p, struct pos pos, const char *what, const char *path, const void *key,
 		       size_t key_size, const void *value, size_t value_size)
 {
-	struct kobj *o = want(p, KOBJ_ENTRY, pos, what);
+	struct kobj *o = plan_want(p, KOBJ_ENTRY, pos, what);
 
 	o->entry.path = path;
 	o->entry.key_size = (uint8_t)key_size;
@@ -196,7 +187,7 @@ static const struct model_class *rated_ancestor(const struct model_class *c)
 	return up;
 }
 
-static struct plan_class *find_class(const struct plan_hook *h, const struct model_class *c)
+const struct plan_class *plan_find_class(const struct plan_hook *h, const struct model_class *c)
 {
 	for (size_t i = 0; c && i < h->n_classes; i++)
 		if (h->classes[i].cls == c)
@@ -209,10 +200,20 @@ static bool is_policed(const struct model_class *c)
 	return c->rate_Bps || rated_ancestor(c);
 }
 
+/* A name keeps its number. The kernel cannot move an htb class to another parent, so there the name has the ancestors
+ * in it: a class that was moved is another class. */
+static const char *handle_name(struct planner *p, const struct plan_hook *h, const struct model_class *c)
+{
+	if (h->hook->type != POLICY_HTB || !c->parent)
+		return c->name;
+	return arena_printf(p->a, "%s/%s", handle_name(p, h, c->parent), c->name);
+}
+
 static bool number_class(struct planner *p, struct plan_hook *h, const struct model_class *c)
 {
 	struct plan_class *out = &h->classes[h->n_classes];
-	int number = handles_get(p->handles, arena_printf(p->a, "class %s", h->path), c->name, 1, QOSD_CLASSES_MAX);
+	int number = handles_get(p->handles, arena_printf(p->a, "class %s", h->path), handle_name(p, h, c), 1,
+				 QOSD_CLASSES_MAX);
 	int police = 0;
 
 	if (number < 0) {
@@ -250,7 +251,7 @@ static bool number_classes(struct planner *p, struct plan_hook *h)
 	return true;
 }
 
-static const char *class_what(struct planner *p, const struct plan_hook *h, const struct model_class *c)
+const char *plan_class_what(struct planner *p, const struct plan_hook *h, const struct model_class *c)
 {
 	return arena_printf(p->a, "class %s of %s %s", c->name, h->ifname,
 			    h->dir == DIR_INGRESS ? "ingress" : "egress");
@@ -282,8 +283,8 @@ static void want_hook_maps(struct planner *p, const struct plan_hook *h)
 
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
 		struct kobj *o =
-			want(p, KOBJ_MAP, h->hook->pos,
-			     arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress"));
+			plan_want(p, KOBJ_MAP, h->hook->pos,
+				  arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress"));
 
 		maps_describe(maps[i].role, &o->map);
 		o->map.path = arena_printf(p->a, "%s/%s", h->path, maps[i].name);
@@ -307,12 +308,15 @@ static enum qosd_exceed exceed_of(const struct model_class *c)
 static void want_class_conf(struct planner *p, const struct plan_hook *h, const struct plan_class *pc)
 {
 	const struct model_class *c = pc->cls;
-	const struct plan_class *up = find_class(h, c->parent);
+	const struct plan_class *up = plan_find_class(h, c->parent);
 	struct qosd_class_conf conf = {.conform_continue = c->conform == CONFORM_CONTINUE};
 	uint32_t key = pc->number;
 
 	conf.parent = up ? up->number : 0; /* packets count there too */
-	if (h->engine == ENGINE_TC) {
+	if (h->hook->type == POLICY_HTB) {
+		conf.kind = QOSD_KIND_HTB;
+		conf.classid = plan_htb_classid(h, pc);
+	} else if (h->engine == ENGINE_TC) {
 		/* What nothing polices must not end at the default's filter: the program keeps PASS from the filters
 		 * behind. */
 		conf.kind = is_policed(c) ? QOSD_KIND_COUNT : QOSD_KIND_PASS;
@@ -335,24 +339,24 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 		conf.mark = c->remark.mark;
 		conf.mark_mask = c->remark.mask;
 	}
-	want_entry(p, c->pos, class_what(p, h, c), arena_printf(p->a, "%s/conf", h->path), &key, sizeof(key), &conf,
-		   sizeof(conf));
+	want_entry(p, c->pos, plan_class_what(p, h, c), arena_printf(p->a, "%s/conf", h->path), &key, sizeof(key),
+		   &conf, sizeof(conf));
 }
 
 /* ---- link ----------------------------------------------------------------------------------------------------------
  */
 
-static bool has_ethernet_header(const struct link *l)
+bool plan_has_ethernet_header(const struct link *l)
 {
 	return l->type == ARPHRD_ETHER;
 }
 
 /* Bytes to add to what the kernel counts for a frame of this device. */
-static int link_overhead(const struct plan_hook *h, const struct link *l)
+int plan_link_overhead(const struct plan_hook *h, const struct link *l)
 {
 	const struct model_link *m = &h->iface->link;
 
-	return m->overhead - (m->l3_based && has_ethernet_header(l) ? ETHERNET_HEADER : 0);
+	return m->overhead - (m->l3_based && plan_has_ethernet_header(l) ? PLAN_ETHERNET_HEADER : 0);
 }
 
 /* ---- engine tc: police actions and their filters --------------------------------------------------------------------
@@ -376,13 +380,27 @@ static const char *beyond_tc(struct planner *p, const struct model_hook *m, stru
 	return NULL;
 }
 
+static bool has_htb(struct planner *p, const struct model_hook *m)
+{
+	if (!p->in->has_htb)
+		diag_error(p->d, m->pos, "no-kernel-support",
+			   "this kernel has no sch_htb (CONFIG_NET_SCH_HTB), which type htb needs");
+	else if (m->via_ifb && !p->in->has_ifb)
+		diag_error(p->d, m->pos, "no-kernel-support",
+			   "this kernel has no ifb (CONFIG_IFB), which via: ifb needs");
+	else
+		return true;
+	return false;
+}
+
 static bool pick_engine(struct planner *p, struct plan_hook *h)
 {
 	const struct model_hook *m = h->hook;
 	struct pos pos;
 	const char *beyond = beyond_tc(p, m, &pos);
 
-	h->engine_why = "";
+	if (m->type == POLICY_HTB)
+		return has_htb(p, m);
 	switch (m->engine) {
 	case ENGINE_BPF: h->engine = ENGINE_BPF; return true;
 	case ENGINE_TC:
@@ -412,7 +430,7 @@ static bool pick_engine(struct planner *p, struct plan_hook *h)
 	abort();
 }
 
-static uint16_t clamp_u16(int64_t v)
+uint16_t plan_clamp_u16(int64_t v)
 {
 	return (uint16_t)(v < 0 ? 0 : v > UINT16_MAX ? UINT16_MAX : v);
 }
@@ -442,15 +460,16 @@ static void want_police(struct planner *p, const struct plan_hook *h, const stru
 			   c->name, (unsigned long long)(burst_ns / 1000000000u));
 		return;
 	}
-	o = want(p, KOBJ_ACTION, c->pos, class_what(p, h, c));
+	o = plan_want(p, KOBJ_ACTION, c->pos, plan_class_what(p, h, c));
 	o->police.index = pc->police_index;
 	o->police.rate_Bps = m->linklayer == LINK_PTM ? c->rate_Bps * 64 / 65 : c->rate_Bps;
 	o->police.burst_ticks = (uint32_t)(burst_ns / TICK_NS);
 	o->police.mtu = c->mtu ? c->mtu : UINT32_MAX;
 	/* On ingress act_police does not see the Ethernet header that the wire carried. */
-	o->police.overhead = clamp_u16(link_overhead(h, l) +
-				       (h->dir == DIR_INGRESS && has_ethernet_header(l) ? ETHERNET_HEADER : 0));
-	o->police.mpu = clamp_u16(m->mpu);
+	o->police.overhead =
+		plan_clamp_u16(plan_link_overhead(h, l) +
+			       (h->dir == DIR_INGRESS && plan_has_ethernet_header(l) ? PLAN_ETHERNET_HEADER : 0));
+	o->police.mpu = plan_clamp_u16(m->mpu);
 	o->police.linklayer = police_linklayer(m->linklayer);
 	/* PIPE goes on to the ancestor's policer, the next action of the filter. */
 	o->police.conform = chained ? TC_ACT_PIPE : c->conform == CONFORM_CONTINUE ? TC_ACT_UNSPEC : TC_ACT_OK;
@@ -472,10 +491,10 @@ static uint64_t build_id_with_maps(const struct planner *p, const struct plan_ho
 static struct kobj_filter *want_filter(struct planner *p, const struct plan_hook *h, struct pos pos, const char *what,
 				       const struct prog_spec *spec, uint16_t pref, uint32_t handle)
 {
-	struct kobj *o = want(p, KOBJ_FILTER, pos, what);
+	struct kobj *o = plan_want(p, KOBJ_FILTER, pos, what);
 
 	o->filter.ifindex = h->ifindex;
-	o->filter.parent = clsact_parent(h->dir);
+	o->filter.parent = clsact_parent(h->at);
 	o->filter.pref = pref;
 	o->filter.handle = handle;
 	o->filter.name = prog_filter_name(p->a, spec, build_id_with_maps(p, h));
@@ -486,8 +505,8 @@ static struct kobj_filter *want_filter(struct planner *p, const struct plan_hook
 /* The class's policer, then those of its ancestors. */
 static void add_actions(const struct plan_hook *h, const struct model_class *c, struct kobj_filter *f)
 {
-	for (const struct plan_class *pc = find_class(h, c->rate_Bps ? c : rated_ancestor(c));
-	     pc && f->n_actions < KOBJ_ACTIONS_MAX; pc = find_class(h, rated_ancestor(pc->cls)))
+	for (const struct plan_class *pc = plan_find_class(h, c->rate_Bps ? c : rated_ancestor(c));
+	     pc && f->n_actions < KOBJ_ACTIONS_MAX; pc = plan_find_class(h, rated_ancestor(pc->cls)))
 		f->actions[f->n_actions++] = pc->police_index;
 }
 
@@ -516,7 +535,7 @@ static void want_continue(struct planner *p, const struct plan_hook *h, const st
 {
 	uint16_t pref = (uint16_t)(KOBJ_PREF_CONTINUE + 2 * nth);
 	struct prog_spec *again = new_spec(p, PROG_CLASSIFY);
-	const char *what = class_what(p, h, pc->cls);
+	const char *what = plan_class_what(p, h, pc->cls);
 
 	if (pc->cls->rate_Bps) {
 		struct kobj_filter *f = want_filter(p, h, pc->cls->pos, what, wan, pref, pc->number);
@@ -554,12 +573,13 @@ static void want_tc_filters(struct planner *p, const struct plan_hook *h, const 
 		}
 		if (c == dflt || !is_policed(c))
 			continue;
-		f = want_filter(p, h, c->pos, class_what(p, h, c), wan, KOBJ_PREF_CLASSES, pc->number);
+		f = want_filter(p, h, c->pos, plan_class_what(p, h, c), wan, KOBJ_PREF_CLASSES, pc->number);
 		f->classid = TC_H_MAKE(1u << 16, pc->number);
 		add_actions(h, c, f);
 	}
 	if (dflt && is_policed(dflt))
-		add_actions(h, dflt, want_filter(p, h, dflt->pos, class_what(p, h, dflt), pass, KOBJ_PREF_PASS, 1));
+		add_actions(h, dflt,
+			    want_filter(p, h, dflt->pos, plan_class_what(p, h, dflt), pass, KOBJ_PREF_PASS, 1));
 }
 
 /* ---- hooks ---------------------------------------------------------------------------------------------------------
@@ -609,7 +629,9 @@ struct names_ctx {
 static int name_class(void *ctx, const struct model_class *c)
 {
 	struct names_ctx *n = ctx;
-	const struct plan_class *pc = find_class(n->h, c);
+	/* htb cannot queue at an inner class: what no child takes goes to the default. */
+	bool inner = n->h->hook->type == POLICY_HTB && c->n_children;
+	const struct plan_class *pc = plan_find_class(n->h, inner ? n->h->hook->dflt : c);
 
 	return pc ? (int)pc->number : 0;
 }
@@ -642,14 +664,14 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	struct names_ctx ctx = {p, h};
 	const struct tables_names names = {name_class, name_set, name_ifindex, &ctx};
 	const struct rules *rules = rules_build(p->a, p->d, p->in->model, h->hook);
-	const struct plan_class *dflt = find_class(h, h->hook->dflt);
+	const struct plan_class *dflt = plan_find_class(h, h->hook->dflt);
 
 	spec->kind = PROG_CLASSIFY;
 	spec->hook_path = h->path;
 	spec->conf.has_policy = 1;
 	spec->conf.engine_tc = h->engine == ENGINE_TC;
 	spec->conf.default_class = dflt ? dflt->number : 0;
-	spec->conf.overhead = link_overhead(h, l);
+	spec->conf.overhead = plan_link_overhead(h, l);
 	spec->conf.mpu = h->iface->link.mpu;
 	spec->conf.linklayer = linklayer_of(h->iface->link.linklayer);
 	spec->tables = tables_build(p->a, p->d, rules, &names);
@@ -668,13 +690,33 @@ static void want_clsact(struct planner *p, const struct plan_hook *h, struct pos
 	struct kobj *o;
 
 	for (size_t i = 0; i < p->plan->objects.n; i++)
-		if (p->plan->objects.v[i].kind == KOBJ_QDISC && p->plan->objects.v[i].qdisc.ifindex == h->ifindex)
+		if (p->plan->objects.v[i].kind == KOBJ_QDISC && p->plan->objects.v[i].qdisc.ifindex == h->ifindex &&
+		    p->plan->objects.v[i].qdisc.parent == TC_H_CLSACT)
 			return;
-	o = want(p, KOBJ_QDISC, pos, h->ifname);
+	o = plan_want(p, KOBJ_QDISC, pos, h->ifname);
 	o->qdisc.ifindex = h->ifindex;
 	o->qdisc.parent = TC_H_CLSACT;
 	o->qdisc.handle = TC_H_MAKE(TC_H_CLSACT, 0);
-	strcpy(o->qdisc.kind, "clsact");
+	o->qdisc.q.kind = QDISC_CLSACT;
+}
+
+/* Ingress has no queue: what arrives learns, goes to an ifb, and is classified and queued on that one's egress. */
+static void want_through_ifb(struct planner *p, const struct plan_hook *h, const struct link *l, struct prog_spec *spec)
+{
+	const struct link *ifb = plan_ifb(p, h, l);
+	struct prog_spec *classify = new_spec(p, PROG_CLASSIFY);
+	struct plan_hook at_ifb = *h;
+
+	at_ifb.ifindex = ifb->ifindex;
+	at_ifb.at = DIR_EGRESS;
+	spec->conf.redirect_ifindex = (uint32_t)ifb->ifindex;
+	want_filter(p, h, h->hook->pos, arena_printf(p->a, "%s ingress to %s", h->ifname, ifb->name), spec,
+		    KOBJ_PREF_CLASSIFY, 1)
+		->da = true;
+	classify->conf.l2_len = PLAN_ETHERNET_HEADER;
+	want_clsact(p, &at_ifb, h->hook->pos);
+	plan_htb(p, &at_ifb, ifb);
+	want_classify(p, &at_ifb, ifb, classify);
 }
 
 /* One direction of one interface. Without a link only what outlives the link is planned: numbers and maps. */
@@ -694,7 +736,7 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 	h->hook = m;
 	h->ifindex = l ? l->ifindex : 0;
 	h->ifname = arena_strdup(p->a, ifname);
-	h->dir = dir;
+	h->dir = h->at = dir;
 	h->engine = ENGINE_BPF;
 	h->engine_why = "";
 	if (m) {
@@ -711,14 +753,20 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 	if (!l)
 		return;
 	spec->conf.ingress = dir == DIR_INGRESS;
-	spec->conf.l2_len = has_ethernet_header(l) ? ETHERNET_HEADER : 0;
+	spec->conf.l2_len = plan_has_ethernet_header(l) ? PLAN_ETHERNET_HEADER : 0;
 	want_clsact(p, h, m ? m->pos : p->plan->sets.v[0].set->pos);
-	if (m)
-		want_classify(p, h, l, spec);
-	else
+	if (!m) {
 		want_filter(p, h, p->plan->sets.v[0].set->pos, arena_printf(p->a, "learning on %s", ifname), spec,
 			    KOBJ_PREF_CLASSIFY, 1)
 			->da = true;
+	} else if (m->type != POLICY_HTB) {
+		want_classify(p, h, l, spec);
+	} else if (!m->via_ifb) {
+		plan_htb(p, h, l);
+		want_classify(p, h, l, spec);
+	} else {
+		want_through_ifb(p, h, l, spec);
+	}
 }
 
 static void add_waiting(struct planner *p, const char *name)
@@ -790,7 +838,7 @@ void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observ
 		struct kobj *o = &plan->objects.v[i];
 		const struct kobj *there = o->kind == KOBJ_QDISC ? find_object(observed, o) : NULL;
 
-		if (!there || strcmp(there->qdisc.kind, "ingress") != 0)
+		if (!there || there->qdisc.q.kind != QDISC_INGRESS)
 			continue;
 		if (has_egress_filter(&plan->objects, o->qdisc.ifindex))
 			diag_error(d, o->pos, "foreign-qdisc",

@@ -14,6 +14,8 @@ struct plan_input {
 	const struct model *model;
 	const struct links *links;
 	bool has_police; /* this kernel has act_police */
+	bool has_htb, has_ifb;
+	const bool *has_leaf; /* by enum qdisc_kind, QDISC_KINDS of them */
 	uint64_t prog_build_id;
 	struct plan_live *live; /* live edits of sets, see below */
 	size_t n_live;
@@ -39,6 +41,7 @@ struct plan_hook {
 	int ifindex;
 	const char *ifname;
 	enum direction dir;
+	enum direction at;          /* the clsact hook where it classifies: dir, or egress of an ifb */
 	enum engine engine;         /* ENGINE_TC or ENGINE_BPF, what was picked */
 	const char *engine_why;     /* "auto: the kernel has no act_police (CONFIG_NET_ACT_POLICE)" or "" */
 	const char *path;           /* "hooks/wan0-ingress" */

@@ -10,6 +10,7 @@
 #include "diag.h"
 #include "match.h"
 #include "mem.h"
+#include "qdisc.h"
 #include "text.h"
 
 /* A written scalar; s is NULL (or set is false) where nothing was written. */
@@ -73,6 +74,8 @@ enum learn_from { LEARN_IP = 1, LEARN_ARP = 2, LEARN_ND = 4 };
 enum exceed { EXCEED_DROP, EXCEED_PASS, EXCEED_DSCP };
 enum conform { CONFORM_PASS, CONFORM_CONTINUE };
 enum linklayer { LINK_ETHERNET, LINK_ATM, LINK_PTM };
+enum via { VIA_IFB };
+enum shards { SHARDS_AUTO };
 
 struct w_exceed {
 	bool set;
@@ -88,12 +91,25 @@ struct w_remark {
 	uint32_t mark, mask;
 };
 
+struct w_param {
+	const struct qdisc_param *param;
+	uint64_t value; /* as qdisc_parse gives it */
+};
+/* What was written of it is a qdisc that qdisc_finish agrees with. */
+struct w_leaf {
+	bool set;
+	struct pos pos;
+	struct w_word qdisc; /* enum qdisc_kind */
+	VEC(struct w_param);
+};
+
 struct w_class {
 	struct pos pos;
 	struct w_text name;
 	struct w_rate rate, ceil;
 	struct w_span burst, cburst;
 	struct w_u64 quantum, prio, mtu;
+	struct w_leaf leaf;
 	struct w_exceed exceed;
 	struct w_word conform; /* enum conform */
 	struct w_remark remark;
@@ -155,7 +171,10 @@ struct w_policy {
 	struct w_word engine; /* enum engine */
 	struct w_rate rate;
 	struct w_text dflt; /* default: */
-	struct w_span burst;
+	struct w_span burst, cburst;
+	struct w_u64 quantum;
+	struct w_leaf leaf;
+	struct w_word shards; /* enum shards */
 	struct w_class *classes;
 	size_t n_classes;
 	struct pos classes_pos;
@@ -175,7 +194,7 @@ struct w_hook {
 	struct pos pos;
 	struct w_text policy;
 	struct w_one_rate rate;
-	struct w_text via;
+	struct w_word via; /* enum via */
 };
 
 struct w_interface {

@@ -238,14 +238,23 @@ static void invalid(struct result *r)
 static void find_steps(struct shaper *s, struct result *r)
 {
 	struct arena *a = r->pub.arena;
+	bool has_leaf[QDISC_KINDS] = {false};
 	struct plan_input in = {.model = r->loaded->model,
 				.links = &s->links,
 				.has_police = s->caps.v[CAP_ACT_POLICE].has,
+				.has_htb = s->caps.v[CAP_HTB].has,
+				.has_ifb = s->caps.v[CAP_IFB].has,
+				.has_leaf = has_leaf,
 				.prog_build_id = s->build_id};
 	size_t errors_before = diag_errors(r->loaded->diag);
 	const char *why = "";
 	int err;
 
+	for (int kind = 0; kind < QDISC_KINDS; kind++) {
+		const struct cap_result *c = caps_of_qdisc(&s->caps, kind);
+
+		has_leaf[kind] = c && c->has;
+	}
 	links_clear(&s->links);
 	err = links_read(s->nl, &s->links);
 	if (err) {

@@ -162,19 +162,120 @@ static void read_remark(struct bind *b, const struct node *n, void *field, const
 static const struct bind_word conform_rows[] = {{"pass", CONFORM_PASS}, {"continue", CONFORM_CONTINUE}};
 static const struct bind_words conform_words = WORDS("pass or continue", conform_rows);
 
-static const struct bind_number quantum_range = {"a quantum in bytes", 1, UINT32_MAX};
+static const struct bind_number quantum_range = {"a quantum in bytes", 1, INT32_MAX};
 static const struct bind_number prio_range = {"a priority", 0, 7};
 static const struct bind_number mtu_range = {"a packet size", 1, UINT32_MAX};
 
-/* Of htb. That qdisc's own parameters are not looked at before there is an htb. */
 static const struct bind_word qdisc_rows[] = {
-	{"pfifo", 0},    {"bfifo", 0}, {"pfifo_fast", 0}, {"sfq", 0}, {"fq", 0},
-	{"fq_codel", 0}, {"cake", 0},  {"codel", 0},      {"tbf", 0},
+	{"pfifo", QDISC_PFIFO}, {"bfifo", QDISC_BFIFO}, {"pfifo_fast", QDISC_PFIFO_FAST},
+	{"sfq", QDISC_SFQ},     {"fq", QDISC_FQ},       {"fq_codel", QDISC_FQ_CODEL},
+	{"cake", QDISC_CAKE},   {"codel", QDISC_CODEL}, {"tbf", QDISC_TBF},
 };
 static const struct bind_words qdisc_words =
 	WORDS("pfifo, bfifo, pfifo_fast, sfq, fq, fq_codel, cake, codel or tbf", qdisc_rows);
-static const struct key leaf_rows[] = {{"qdisc", bind_words, &qdisc_words, 0, KEY_REQUIRED | KEY_LATER, 0}};
-static const struct keys leaf_keys = KEYS("a qdisc", leaf_rows, .open = true);
+
+/* That of an interface; its parameters are not looked at before there is one. */
+static const struct key root_rows[] = {{"qdisc", bind_words, &qdisc_words, 0, KEY_REQUIRED | KEY_LATER, 0}};
+static const struct keys root_keys = KEYS("a qdisc", root_rows, .open = true);
+
+static const char *const param_ids[QDISC_TYPES] = {
+	[QDISC_NUMBER] = "bad-number", [QDISC_SIGNED] = "bad-number", [QDISC_BYTES] = "bad-size",
+	[QDISC_USEC] = "bad-time",     [QDISC_NSEC] = "bad-time",     [QDISC_SEC] = "bad-time",
+	[QDISC_FLAG] = "bad-word",     [QDISC_RATE] = "bad-rate",     [QDISC_MASK] = "bad-number",
+	[QDISC_LOG2] = "bad-number",   [QDISC_WORD] = "bad-word",
+};
+
+static const char *closest_word(const char *const *words, const char *s)
+{
+	size_t n = 0;
+
+	while (words && words[n])
+		n++;
+	return n ? text_closest(s, words, n) : NULL;
+}
+
+static void read_param(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	const struct qdisc_param *param = how;
+	struct w_leaf *leaf = field;
+	const char *what = arena_printf(b->arena, "a value of \"%s\"", param->name);
+	const char *s = bind_scalar(b, n, what), *why, *close;
+	uint64_t value;
+
+	if (!s)
+		return;
+	if (!qdisc_parse(param, s, &value, &why)) {
+		*vec_add(b->arena, leaf) = (struct w_param){param, value};
+		return;
+	}
+	close = closest_word(param->words, s);
+	bind_refuse(b, n, param_ids[param->type], s, what,
+		    close ? arena_printf(b->arena, "did you mean \"%s\"?", close) : why);
+}
+
+/* Was read first: what else may stand beside it depends on it. */
+static void read_before(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	(void)b;
+	(void)n;
+	(void)field;
+	(void)how;
+}
+
+/* The keys of a qdisc are its parameters in qdisc.h. */
+static struct keys keys_of_qdisc(struct bind *b, const struct w_word *kind)
+{
+	const struct qdisc_param *params = NULL;
+	struct key *rows;
+	size_t n = 0;
+
+	if (kind->set)
+		params = qdisc_params((enum qdisc_kind)kind->v, &n);
+	rows = arena_array(b->arena, n + 1, sizeof(*rows));
+	rows[0] = (struct key){.name = "qdisc", .read = read_before, .flags = KEY_REQUIRED};
+	for (size_t i = 0; i < n; i++)
+		rows[i + 1] = (struct key){.name = params[i].name, .read = read_param, .how = &params[i]};
+	return (struct keys){
+		.what = kind->set ? arena_printf(b->arena, "qdisc %s", qdisc_name((enum qdisc_kind)kind->v))
+				  : "a qdisc",
+		.v = rows,
+		.n = n + 1,
+		.open = !kind->set,
+	};
+}
+
+/* Whether the parameters go together, on a device like most. */
+static void check_params(struct bind *b, const struct node *n, const struct w_leaf *leaf)
+{
+	struct qdisc q;
+	const char *why;
+
+	qdisc_defaults(&q, (enum qdisc_kind)leaf->qdisc.v, &(const struct qdisc_device){1514, 1000});
+	for (size_t i = 0; i < leaf->n; i++)
+		qdisc_set(&q, leaf->v[i].param, leaf->v[i].value);
+	why = qdisc_finish(&q);
+	if (why)
+		diag_error(b->diag, n->pos, "bad-leaf", "%s", why);
+}
+
+static void read_leaf(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	const struct node *name = n->kind == NODE_MAP ? node_get(n, "qdisc") : NULL;
+	size_t errors = diag_errors(b->diag);
+	struct w_leaf *leaf = field;
+	struct keys keys;
+
+	(void)how;
+	*leaf = (struct w_leaf){.pos = n->pos};
+	if (name)
+		bind_words(b, name, &leaf->qdisc, &qdisc_words);
+	keys = keys_of_qdisc(b, &leaf->qdisc);
+	bind_map(b, n, &keys, leaf, n->pos);
+	if (!leaf->qdisc.set || diag_errors(b->diag) != errors)
+		return;
+	check_params(b, n, leaf);
+	leaf->set = true;
+}
 
 static const struct bind_word per_key_rows[] = {{"local", 0}, {"remote", 0}, {"src", 0}, {"dst", 0}};
 static const struct bind_words per_key_words = WORDS("local, remote, src or dst", per_key_rows);
@@ -207,13 +308,13 @@ static bind_fn read_classes;
 static const struct key class_rows[] = {
 	{"name", bind_text, &class_name, offsetof(struct w_class, name), KEY_REQUIRED, 0},
 	{"rate", bind_rate, NULL, offsetof(struct w_class, rate), 0, 0},
-	{"ceil", bind_rate, NULL, offsetof(struct w_class, ceil), KEY_LATER, OF_HTB},
+	{"ceil", bind_rate, NULL, offsetof(struct w_class, ceil), 0, OF_HTB},
 	{"burst", bind_span, NULL, offsetof(struct w_class, burst), 0, OF_POLICE | OF_HTB},
-	{"cburst", bind_span, NULL, offsetof(struct w_class, cburst), KEY_LATER, OF_HTB},
-	{"quantum", bind_size, &quantum_range, offsetof(struct w_class, quantum), KEY_LATER, OF_HTB},
-	{"prio", bind_number, &prio_range, offsetof(struct w_class, prio), KEY_LATER, OF_HTB},
-	{"mtu", bind_size, &mtu_range, offsetof(struct w_class, mtu), 0, OF_POLICE},
-	{"leaf", bind_form, &leaf_keys, 0, KEY_LATER, OF_HTB},
+	{"cburst", bind_span, NULL, offsetof(struct w_class, cburst), 0, OF_HTB},
+	{"quantum", bind_size, &quantum_range, offsetof(struct w_class, quantum), 0, OF_HTB},
+	{"prio", bind_number, &prio_range, offsetof(struct w_class, prio), 0, OF_HTB},
+	{"mtu", bind_size, &mtu_range, offsetof(struct w_class, mtu), 0, OF_POLICE | OF_HTB},
+	{"leaf", read_leaf, NULL, offsetof(struct w_class, leaf), 0, OF_HTB},
 	{"exceed", read_exceed, NULL, offsetof(struct w_class, exceed), 0, OF_POLICE},
 	{"conform", bind_words, &conform_words, offsetof(struct w_class, conform), 0, OF_POLICE},
 	{"match", match_read, NULL, offsetof(struct w_class, match), 0, 0},
@@ -554,7 +655,7 @@ static void read_ecn(struct bind *b, const struct node *n, void *field, const vo
 		bind_time(b, n, field, how);
 }
 
-static const struct bind_word shards_rows[] = {{"auto", 0}};
+static const struct bind_word shards_rows[] = {{"auto", SHARDS_AUTO}};
 static const struct bind_words shards_words = WORDS("auto", shards_rows);
 
 static void read_policy_classes(struct bind *b, const struct node *n, void *field, const void *how)
@@ -574,11 +675,11 @@ static const struct key policy_rows[] = {
 	{"default", bind_text, &default_name, POLICY(dflt), KEY_REQUIRED, 0},
 	{"horizon", bind_time, NULL, 0, KEY_LATER, OF_EDT},
 	{"ecn", read_ecn, NULL, 0, KEY_LATER, OF_EDT},
-	{"leaf", bind_form, &leaf_keys, 0, KEY_LATER, OF_HTB},
+	{"leaf", read_leaf, NULL, POLICY(leaf), 0, OF_HTB},
 	{"burst", bind_span, NULL, POLICY(burst), 0, OF_POLICE | OF_HTB},
-	{"cburst", bind_span, NULL, 0, KEY_LATER, OF_HTB},
-	{"quantum", bind_size, &quantum_range, 0, KEY_LATER, OF_HTB},
-	{"shards", bind_words, &shards_words, 0, KEY_LATER, OF_HTB},
+	{"cburst", bind_span, NULL, POLICY(cburst), 0, OF_HTB},
+	{"quantum", bind_size, &quantum_range, POLICY(quantum), 0, OF_HTB},
+	{"shards", bind_words, &shards_words, POLICY(shards), 0, OF_HTB},
 	{"classes", read_policy_classes, NULL, 0, KEY_REQUIRED, 0},
 };
 static const struct keys policy_keys = KEYS("a policy", policy_rows, .owner_name = type_name);
@@ -601,7 +702,7 @@ static void read_policy(struct bind *b, const struct node_pair *pair, struct w_t
 
 	policy->name = name;
 	b->owner = owner_of(pair->value);
-	later = b->owner & ~OF_POLICE;
+	later = b->owner & OF_EDT;
 	if (later)
 		bind_later(b, node_get(pair->value, "type")->pos, arena_printf(b->arena, "type %s", type_name(later)));
 	b->quiet += later != 0;
@@ -666,14 +767,14 @@ static void read_link(struct bind *b, const struct node *n, void *field, const v
 		diag_error(b->diag, n->pos, "missing-key", "a link needs \"preset\" or \"overhead\"");
 }
 
-static const struct bind_word via_rows[] = {{"ifb", 0}};
+static const struct bind_word via_rows[] = {{"ifb", VIA_IFB}};
 static const struct bind_words via_words = WORDS("ifb", via_rows);
 
 #define HOOK(field) offsetof(struct w_hook, field)
 static const struct key hook_rows[] = {
 	{"policy", bind_text, &policy_name, HOOK(policy), KEY_REQUIRED, 0},
 	{"rate", bind_one_rate, no_share_link, HOOK(rate), 0, 0},
-	{"via", bind_words, &via_words, 0, KEY_LATER, 0},
+	{"via", bind_words, &via_words, HOOK(via), 0, 0},
 };
 static const struct keys hook_keys = KEYS("a direction of an interface", hook_rows);
 
@@ -702,7 +803,7 @@ static void read_side(struct bind *b, const struct node *n, void *field, const v
 #define INTERFACE(field) offsetof(struct w_interface, field)
 static const struct key interface_rows[] = {
 	{"side", read_side, &side_words, INTERFACE(side), 0, 0}, {"link", read_link, NULL, INTERFACE(link), 0, 0},
-	{"root", bind_form, &leaf_keys, 0, KEY_LATER, 0},        {"ingress", read_hook, NULL, INTERFACE(ingress), 0, 0},
+	{"root", bind_form, &root_keys, 0, KEY_LATER, 0},        {"ingress", read_hook, NULL, INTERFACE(ingress), 0, 0},
 	{"egress", read_hook, NULL, INTERFACE(egress), 0, 0},
 };
 static const struct keys interface_keys = KEYS("an interface", interface_rows);

@@ -4,7 +4,7 @@
  *comments what it is planned for:
  *
  *	# link wan0            an Ethernet interface; "# link ppp0 ppp" for one without an Ethernet header
- *	# kernel act_police    the kernel has act_police
+ *	# kernel act_police    the kernel has act_police; or a leaf qdisc ("# kernel fq_codel")
  *	# live SET ADDRESS     an element added with `qosctl set`
  *
  * Digests are printed as [..]: they stand for the program's contents, which other tests look at.
@@ -22,6 +22,7 @@ struct setting {
 	struct links links;
 	struct link link[64];
 	struct plan_live live[16];
+	bool has_leaf[QDISC_KINDS];
 };
 
 static void read_comment(struct arena *a, struct setting *s, const char *line)
@@ -39,7 +40,10 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 		l->mtu = 1500;
 		l->tx_queues = 1;
 	} else if (n >= 2 && strcmp(word, "kernel") == 0) {
-		s->in.has_police = strcmp(name, "act_police") == 0;
+		if (strcmp(name, "act_police") == 0)
+			s->in.has_police = true;
+		else if (qdisc_is_leaf(qdisc_by_name(name)))
+			s->has_leaf[qdisc_by_name(name)] = true;
 	} else if (n == 3 && strcmp(word, "live") == 0) {
 		struct plan_live *l = &s->live[s->in.n_live++];
 
@@ -67,6 +71,8 @@ static void read_setting(struct arena *a, struct setting *s, const char *file)
 	s->links.v = s->link;
 	s->in.links = &s->links;
 	s->in.live = s->live;
+	s->in.has_htb = s->in.has_ifb = s->has_leaf[QDISC_PFIFO] = true;
+	s->in.has_leaf = s->has_leaf;
 	s->in.prog_build_id = 1;
 }
 

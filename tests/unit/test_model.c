@@ -541,6 +541,270 @@ static void test_never_matches(void **state)
 	       "never-matches", true);
 }
 
+/* ---- htb --------------------------------------------------------------------------------------------------------- */
+
+/* One policy of htb with the interfaces given. */
+#define TREE(rate, classes, interfaces)                                                      \
+	"version: 1\n"                                                                       \
+	"policies:\n"                                                                        \
+	"  p:\n    type: htb\n    rate: " rate "\n    default: rest\n    classes:\n" classes \
+	"      - {name: rest, rate: 80kbit}\n"                                               \
+	"interfaces:\n" interfaces
+#define ETH0 "  eth0: {egress: {policy: p}}\n"
+
+static void test_a_tree(void **state)
+{
+	const struct model_class *a, *aa;
+	const struct model_hook *h;
+	struct fixture f;
+
+	(void)state;
+	load_good(&f, TREE("100mbit",
+			   "      - name: a\n        rate: 50%\n        ceil: 80%\n        classes:\n"
+			   "          - {name: aa, rate: 10%, ceil: 50%, prio: 7, match: [{dport: 80}]}\n",
+			   ETH0));
+	h = f.m->interfaces[0].egress;
+	a = class_named(h, "a");
+	aa = class_named(h, "aa");
+	assert_int_equal(h->type, POLICY_HTB);
+	assert_false(h->via_ifb || h->shards);
+	assert_int_equal(h->root->rate_Bps, 100 * MBIT);
+	assert_int_equal(h->root->ceil_Bps, 100 * MBIT);
+	assert_int_equal(a->rate_Bps, 50 * MBIT);
+	assert_int_equal(a->ceil_Bps, 80 * MBIT);
+	assert_int_equal(aa->rate_Bps, 5 * MBIT);  /* of the rate above */
+	assert_int_equal(aa->ceil_Bps, 40 * MBIT); /* of the ceil above */
+	assert_int_equal(h->dflt->ceil_Bps, h->dflt->rate_Bps);
+	assert_int_equal(h->root->level, 0);
+	assert_int_equal(a->level, 1);
+	assert_int_equal(aa->level, 2);
+	assert_int_equal(aa->prio, 7);
+	assert_int_equal(h->dflt->prio, 0);
+	assert_true(aa->leaf_auto && h->dflt->leaf_auto);
+	assert_false(a->leaf_auto || h->root->leaf_auto); /* they have no queue */
+	assert_string_equal(h->dflt->name, "rest");
+	done(&f);
+}
+
+/* 1 ms of the rate, and at least a frame with what the link puts around it. */
+static void test_htb_bursts(void **state)
+{
+	static const struct {
+		const char *link;
+		uint64_t least;
+	} links[] = {
+		{"{overhead: 0}", 1514},
+		{"{overhead: 24}", 1538},
+		{"{overhead: \"-10\"}", 1514},
+		{"{overhead: 24, mpu: 1600}", 1600},
+		{"{linklayer: atm, overhead: 0}", 32 * 53},  /* 31.5 cells */
+		{"{linklayer: atm, overhead: 22}", 32 * 53}, /* 32 of them are full */
+		{"{linklayer: atm, overhead: 23}", 33 * 53},
+		{"{linklayer: ptm, overhead: 22}", 1560}, /* 24 whole blocks of 64 */
+		{"{linklayer: ptm, overhead: 23}", 1562},
+		{"{preset: pppoe-ptm}", 1569},
+	};
+	const struct model_hook *h;
+	struct fixture f;
+
+	(void)state;
+	load_good(&f, TREE("1gbit",
+			   "      - {name: fast, rate: 80mbit, ceil: 800mbit, match: [{dscp: cs1}]}\n"
+			   "      - {name: timed, rate: 80mbit, ceil: 800mbit, burst: 3ms, cburst: 3ms, match: [{dscp: "
+			   "cs2}]}\n"
+			   "      - {name: sized, rate: 80mbit, burst: 1, cburst: 2, match: [{dscp: cs3}]}\n"
+			   "      - {name: jumbo, rate: 80kbit, mtu: 9014, match: [{dscp: cs4}]}\n"
+			   "      - {name: slowest, rate: 8bit, match: [{dscp: cs5}]}\n",
+			   ETH0));
+	h = f.m->interfaces[0].egress;
+	assert_int_equal(h->root->burst, 125000);
+	assert_int_equal(class_named(h, "fast")->burst, 10000);
+	assert_int_equal(class_named(h, "fast")->cburst, 100000);
+	assert_int_equal(class_named(h, "timed")->burst, 30000);
+	assert_int_equal(class_named(h, "timed")->cburst, 300000);
+	assert_int_equal(class_named(h, "sized")->burst, 1);
+	assert_int_equal(class_named(h, "sized")->cburst, 2);
+	assert_int_equal(class_named(h, "jumbo")->burst, 9014);
+	assert_int_equal(class_named(h, "jumbo")->mtu, 9014);
+	assert_int_equal(class_named(h, "slowest")->burst, 250); /* 250 s: more is too much for the kernel */
+	done(&f);
+	for (size_t i = 0; i < sizeof(links) / sizeof(*links); i++) {
+		char text[1024];
+
+		(void)snprintf(text, sizeof(text), TREE("1mbit", "", "  eth0: {link: %s, egress: {policy: p}}\n"),
+			       links[i].link);
+		load_good(&f, text);
+		assert_int_equal(f.m->interfaces[0].egress->dflt->burst, links[i].least);
+		assert_int_equal(f.m->interfaces[0].egress->dflt->mtu, 1514);
+		done(&f);
+	}
+}
+
+/* A tenth of the rate, one frame to 60000 bytes; what is written is left alone. */
+static void test_quantum(void **state)
+{
+	const struct model_hook *h;
+	struct fixture f;
+
+	(void)state;
+	load_good(&f, TREE("1gbit\n    quantum: 5000",
+			   "      - {name: a, rate: 500mbit, quantum: 200000, match: [{dscp: cs1}]}\n"
+			   "      - {name: b, rate: 1mbit, quantum: 100, match: [{dscp: cs2}]}\n",
+			   ETH0));
+	h = f.m->interfaces[0].egress;
+	assert_int_equal(class_named(h, "a")->quantum, 200000);
+	assert_int_equal(class_named(h, "b")->quantum, 100);
+	assert_int_equal(h->dflt->quantum, 5000); /* the policy's */
+	done(&f);
+	load_good(&f, TREE("1gbit",
+			   "      - {name: a, rate: 800mbit, match: [{dscp: cs1}]}\n"
+			   "      - {name: b, rate: 800kbit, match: [{dscp: cs2}]}\n"
+			   "      - {name: c, rate: 800kbit, mtu: 9014, match: [{dscp: cs2}]}\n",
+			   ETH0));
+	h = f.m->interfaces[0].egress;
+	assert_int_equal(class_named(h, "a")->quantum, 60000);
+	assert_int_equal(class_named(h, "b")->quantum, 10000);
+	assert_int_equal(class_named(h, "c")->quantum, 10000);
+	assert_int_equal(h->dflt->quantum, 1514);
+	done(&f);
+}
+
+/* The class's, else the policy's, else whatever the kernel has; and a FIFO is as long as 100 ms of the rate. */
+static void test_leaves(void **state)
+{
+	const struct model_hook *h;
+	struct fixture f;
+
+	(void)state;
+	load_good(&f,
+		  TREE("1gbit\n    leaf: {qdisc: pfifo}",
+		       "      - {name: fast, rate: 80mbit, match: [{dscp: cs1}]}\n"
+		       "      - {name: bytes, rate: 80mbit, leaf: {qdisc: bfifo}, match: [{dscp: cs2}]}\n"
+		       "      - {name: own, rate: 8mbit, leaf: {qdisc: pfifo, limit: 7}, match: [{dscp: cs3}]}\n"
+		       "      - {name: fair, rate: 8mbit, leaf: {qdisc: fq_codel, flows: 64}, match: [{dscp: cs4}]}\n"
+		       "      - {name: jumbo, rate: 8mbit, mtu: 9014, leaf: {qdisc: fq_codel}, match: [{dscp: cs5}]}\n",
+		       ETH0));
+	h = f.m->interfaces[0].egress;
+	assert_int_equal(class_named(h, "fast")->leaf.kind, QDISC_PFIFO);
+	assert_int_equal(class_named(h, "fast")->leaf.fifo.limit, 1000000 / 1514);
+	assert_false(class_named(h, "fast")->leaf_auto);
+	assert_int_equal(h->dflt->leaf.fifo.limit, 16);
+	assert_int_equal(class_named(h, "bytes")->leaf.kind, QDISC_BFIFO);
+	assert_int_equal(class_named(h, "bytes")->leaf.fifo.limit, 1000000 / 1514 * 1514);
+	assert_int_equal(class_named(h, "own")->leaf.fifo.limit, 7);
+	assert_int_equal(class_named(h, "fair")->leaf.kind, QDISC_FQ_CODEL);
+	assert_int_equal(class_named(h, "fair")->leaf.fq_codel.flows, 64);
+	assert_int_equal(class_named(h, "fair")->leaf.fq_codel.quantum, 1514);
+	assert_int_equal(class_named(h, "jumbo")->leaf.fq_codel.quantum, 9014);
+	done(&f);
+}
+
+/* What a template has is a key like the class's own: a leaf is replaced, not mixed. */
+static void test_leaves_of_templates(void **state)
+{
+	const struct model_hook *h;
+	struct fixture f;
+
+	(void)state;
+	load_good(
+		&f,
+		"version: 1\n"
+		"templates:\n"
+		"  t: {rate: 1mbit, ceil: {up: 2mbit, down: 4mbit}, prio: 5, leaf: {qdisc: codel, target: 9ms}}\n"
+		"policies:\n"
+		"  p:\n    type: htb\n    rate: 10mbit\n    default: a\n    classes:\n"
+		"      - {name: a, use: t}\n"
+		"      - {name: b, use: t, ceil: {up: 3mbit}, leaf: {qdisc: codel, limit: 9}, match: [{proto: tcp}]}\n"
+		"interfaces:\n"
+		"  eth0: {side: wan, egress: {policy: p}, ingress: {policy: p, via: ifb}}\n");
+	h = f.m->interfaces[0].egress;
+	assert_int_equal(class_named(h, "a")->ceil_Bps, 2 * MBIT);
+	assert_int_equal(class_named(h, "a")->prio, 5);
+	assert_int_equal(class_named(h, "a")->leaf.codel.target_us, 9000);
+	assert_int_equal(class_named(h, "b")->ceil_Bps, 3 * MBIT);
+	assert_int_equal(class_named(h, "b")->leaf.codel.limit, 9);
+	assert_int_equal(class_named(h, "b")->leaf.codel.target_us, 5000);
+	h = f.m->interfaces[0].ingress;
+	assert_true(h->via_ifb);
+	assert_int_equal(class_named(h, "b")->ceil_Bps, 4 * MBIT);
+	done(&f);
+}
+
+/* The table of tc-cake(8), to the byte. */
+static void test_link_presets(void **state)
+{
+	static const struct {
+		const char *name;
+		enum linklayer linklayer;
+		int overhead;
+		uint32_t mpu;
+	} presets[] = {
+		{"conservative", LINK_ATM, 48, 0},    {"ipoa-vcmux", LINK_ATM, 8, 0},
+		{"ipoa-llcsnap", LINK_ATM, 16, 0},    {"bridged-vcmux", LINK_ATM, 24, 0},
+		{"bridged-llcsnap", LINK_ATM, 32, 0}, {"pppoa-vcmux", LINK_ATM, 10, 0},
+		{"pppoa-llc", LINK_ATM, 14, 0},       {"pppoe-vcmux", LINK_ATM, 32, 0},
+		{"pppoe-llcsnap", LINK_ATM, 40, 0},   {"pppoe-ptm", LINK_PTM, 30, 0},
+		{"bridged-ptm", LINK_PTM, 22, 0},     {"docsis", LINK_ETHERNET, 18, 64},
+		{"ethernet", LINK_ETHERNET, 38, 84},  {"raw", LINK_ETHERNET, 0, 0},
+	};
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(presets) / sizeof(*presets); i++) {
+		const struct model_link *l;
+		char text[1024];
+
+		(void)snprintf(text, sizeof(text),
+			       TREE("1mbit", "", "  eth0: {link: {preset: %s}, egress: {policy: p}}\n"),
+			       presets[i].name);
+		load_good(&f, text);
+		l = &f.m->interfaces[0].link;
+		assert_int_equal(l->linklayer, presets[i].linklayer);
+		assert_int_equal(l->overhead, presets[i].overhead);
+		assert_int_equal(l->mpu, presets[i].mpu);
+		assert_int_equal(l->l3_based, strcmp(presets[i].name, "raw") != 0);
+		done(&f);
+	}
+}
+
+/* One mistake, one message, with and without the rule around it. */
+static void test_htb_mistakes(void **state)
+{
+	static const struct {
+		const char *text, *id; /* NULL: none */
+	} cases[] = {
+		{TREE("1mbit", "", ETH0), NULL},
+		{TREE("80kbit", "", ETH0), NULL},
+		{TREE("79kbit", "", ETH0), "rate-above-parent"},
+		{TREE("1mbit", "      - {name: a, rate: 1mbit, ceil: 1mbit, match: [{dscp: 1}]}\n", ETH0), NULL},
+		{TREE("1mbit", "      - {name: a, rate: 90kbit, ceil: 89kbit, match: [{dscp: 1}]}\n", ETH0),
+		 "ceil-below-rate"},
+		{TREE("1mbit", "      - {name: a, rate: 90kbit, ceil: 1001kbit, match: [{dscp: 1}]}\n", ETH0),
+		 "ceil-above-parent"},
+		{TREE("1mbit", "      - {name: a, match: [{dscp: 1}]}\n", ETH0), "missing-rate"},
+		{TREE("1mbit", "      - {name: a, rate: 1kbit}\n", ETH0), "missing-match"},
+		{TREE("1mbit", "", "  eth0: {ingress: {policy: p, via: ifb}}\n"), NULL},
+		{TREE("1mbit", "", "  eth0: {ingress: {policy: p}}\n"), "missing-via"},
+		{TREE("1mbit", "", "  eth0: {egress: {policy: p, via: ifb}}\n"), "bad-via"},
+		{TREE("1mbit", "      - {name: a, rate: 80kbit, burst: 274s, match: [{dscp: 1}]}\n", ETH0), NULL},
+		{TREE("1mbit", "      - {name: a, rate: 80kbit, burst: 275s, match: [{dscp: 1}]}\n", ETH0),
+		 "bad-burst"},
+		{TREE("1mbit", "      - {name: a, rate: 80kbit, cburst: 275s, match: [{dscp: 1}]}\n", ETH0),
+		 "bad-burst"},
+	};
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		load(&f, cases[i].text);
+		if (diag_errors(f.d) != (cases[i].id != NULL) || (cases[i].id && !has_message(&f, cases[i].id))) {
+			diag_print(f.d, stderr);
+			fail_msg("case %zu: expected %s", i, cases[i].id ? cases[i].id : "no error");
+		}
+		done(&f);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -561,6 +825,13 @@ int main(void)
 		cmocka_unit_test(test_reach),
 		cmocka_unit_test(test_swallowed),
 		cmocka_unit_test(test_never_matches),
+		cmocka_unit_test(test_a_tree),
+		cmocka_unit_test(test_htb_bursts),
+		cmocka_unit_test(test_quantum),
+		cmocka_unit_test(test_leaves),
+		cmocka_unit_test(test_leaves_of_templates),
+		cmocka_unit_test(test_link_presets),
+		cmocka_unit_test(test_htb_mistakes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

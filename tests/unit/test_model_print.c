@@ -121,9 +121,11 @@ static const char base[] =
 	"  eth0: {side: wan, link: {linklayer: atm, overhead: 10, mpu: 64}, egress: {policy: p}}\n"
 	"  eth2: {ingress: {policy: p}}\n";
 
-static const struct {
+struct change {
 	const char *from, *to;
-} changes[] = {
+};
+
+static const struct change changes[] = {
 	{"on-stop: keep", "on-stop: remove"},
 	{"takeover: refuse", "takeover: replace"},
 	{"{proto: ospf}", "{proto: gre}"},
@@ -181,31 +183,109 @@ static const struct {
 	{"eth2: {ingress", "eth2: {egress"},
 };
 
-static char *replaced(struct arena *a, const char *from, const char *to)
+static const char tree[] = "version: 1\n"
+			   "policies:\n"
+			   "  p:\n"
+			   "    type: htb\n"
+			   "    shards: auto\n"
+			   "    rate: 100mbit\n"
+			   "    burst: 64kb\n"
+			   "    cburst: 32kb\n"
+			   "    quantum: 4000\n"
+			   "    leaf: {qdisc: pfifo, limit: 30}\n"
+			   "    default: rest\n"
+			   "    classes:\n"
+			   "      - name: a\n"
+			   "        rate: 10mbit\n"
+			   "        ceil: 80%\n"
+			   "        burst: 16kb\n"
+			   "        cburst: 5ms\n"
+			   "        mtu: 1600\n"
+			   "        match: [{proto: tcp}]\n"
+			   "        classes:\n"
+			   "          - name: aa\n"
+			   "            rate: 1mbit\n"
+			   "            prio: 3\n"
+			   "            quantum: 3000\n"
+			   "            leaf: {qdisc: fq_codel, target: 7ms, ecn: off}\n"
+			   "            match: [{dport: 80}]\n"
+			   "      - {name: b, rate: 2mbit, leaf: {qdisc: cake, rtt: 30ms}, match: [{dscp: cs1}]}\n"
+			   "      - {name: rest, rate: 5mbit}\n"
+			   "interfaces:\n"
+			   "  eth0: {link: {overhead: 10}, ingress: {policy: p, via: ifb}}\n"
+			   "  eth2: {egress: {policy: p}}\n";
+
+static const struct change tree_changes[] = {
+	{"    shards: auto\n", ""},
+	{"rate: 100mbit", "rate: 101mbit"},
+	{"burst: 64kb", "burst: 65kb"},
+	{"cburst: 32kb", "cburst: 33kb"},
+	{"    cburst: 32kb\n", ""},
+	{"quantum: 4000", "quantum: 4001"},
+	{"limit: 30", "limit: 31"},
+	{"    leaf: {qdisc: pfifo, limit: 30}\n", ""},
+	{"leaf: {qdisc: pfifo, limit: 30}", "leaf: {qdisc: pfifo}"},
+	{"leaf: {qdisc: pfifo, limit: 30}", "leaf: {qdisc: bfifo}"},
+	{"default: rest", "default: b"},
+	{"rate: 10mbit", "rate: 11mbit"},
+	{"ceil: 80%", "ceil: 81%"},
+	{"        ceil: 80%\n", ""},
+	{"burst: 16kb", "burst: 17kb"},
+	{"cburst: 5ms", "cburst: 6ms"},
+	{"mtu: 1600", "mtu: 9000"},
+	{"prio: 3", "prio: 4"},
+	{"quantum: 3000", "quantum: 3001"},
+	{"target: 7ms", "target: 8ms"},
+	{"ecn: off", "ecn: on"},
+	{"ecn: off", "ce_threshold: 1ms"},
+	{"{qdisc: fq_codel, target: 7ms, ecn: off}", "{qdisc: codel, target: 7ms, ecn: off}"},
+	{"rtt: 30ms", "rtt: 31ms"},
+	{"rtt: 30ms", "rtt: 30ms, overhead: 0"},
+	{"rtt: 30ms", "rtt: 30ms, diffserv: besteffort"},
+	{"qdisc: cake, rtt: 30ms", "qdisc: tbf, rate: 1mbit, burst: 5kb, latency: 50ms"},
+	{"qdisc: cake, rtt: 30ms", "qdisc: sfq, limit: 60, depth: 20"},
+	{"qdisc: cake, rtt: 30ms", "qdisc: fq, maxrate: 1mbit, buckets: 64, orphan_mask: 0xff"},
+	{"overhead: 10", "overhead: 11"},
+	{"ingress: {policy: p, via: ifb}", "egress: {policy: p}"},
+};
+
+static char *replaced(struct arena *a, const char *text, const char *from, const char *to)
 {
-	const char *at = strstr(base, from);
+	const char *at = strstr(text, from);
 
 	assert_non_null(at);
-	return arena_printf(a, "%.*s%s%s", (int)(at - base), base, to, at + strlen(from));
+	return arena_printf(a, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+static void every_difference_counts(const char *text, const struct change *list, size_t n)
+{
+	struct arena *a = arena_new();
+	struct model *m = build(a, "base", text);
+
+	assert_true(model_equal(m, build(a, "same", text)));
+	assert_true(model_equal(m, build(a, "printed", model_print(a, m))));
+	for (size_t i = 0; i < n; i++) {
+		struct model *other = build(a, "changed", replaced(a, text, list[i].from, list[i].to)), *again;
+
+		if (model_equal(m, other) || model_equal(other, m))
+			fail_msg("\"%s\" means the same as \"%s\"", list[i].from, list[i].to);
+		again = build(a, "printed", model_print(a, other));
+		if (!model_equal(other, again))
+			fail_msg("\"%s\" is lost when printed", list[i].to);
+	}
+	arena_free(a);
 }
 
 static void test_every_difference_counts(void **state)
 {
-	struct arena *a = arena_new();
-	struct model *m = build(a, "base", base);
-
 	(void)state;
-	assert_true(model_equal(m, build(a, "same", base)));
-	for (size_t i = 0; i < COUNT(changes); i++) {
-		struct model *other = build(a, "changed", replaced(a, changes[i].from, changes[i].to)), *again;
+	every_difference_counts(base, changes, COUNT(changes));
+}
 
-		if (model_equal(m, other) || model_equal(other, m))
-			fail_msg("\"%s\" means the same as \"%s\"", changes[i].from, changes[i].to);
-		again = build(a, "printed", model_print(a, other));
-		if (!model_equal(other, again))
-			fail_msg("\"%s\" is lost when printed", changes[i].to);
-	}
-	arena_free(a);
+static void test_every_difference_of_htb_counts(void **state)
+{
+	(void)state;
+	every_difference_counts(tree, tree_changes, COUNT(tree_changes));
 }
 
 static void test_places_and_policy_names_do_not(void **state)
@@ -214,7 +294,7 @@ static void test_places_and_policy_names_do_not(void **state)
 
 	(void)state;
 	assert_true(model_equal(build(a, "base", base),
-				build(a, "comment", replaced(a, "settings:", "# moved down\n\nsettings:"))));
+				build(a, "comment", replaced(a, base, "settings:", "# moved down\n\nsettings:"))));
 	arena_free(a);
 }
 
@@ -223,6 +303,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_good_policy),
 		cmocka_unit_test(test_every_difference_counts),
+		cmocka_unit_test(test_every_difference_of_htb_counts),
 		cmocka_unit_test(test_places_and_policy_names_do_not),
 	};
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * planner: what the files of the plan (plan.c, plan_htb.c) share. Nobody else includes it.
+ */
+#ifndef QOSD_PLANNER_H
+#define QOSD_PLANNER_H
+
+#include "plan.h"
+
+#define PLAN_ETHERNET_HEADER 14
+
+/* What every part of a plan is made with. */
+struct planner {
+	struct arena *a;
+	struct diag *d;
+	const struct plan_input *in;
+	struct handles *handles;
+	struct plan *plan;
+};
+
+/* A new wanted object; good until the next one. */
+struct kobj *plan_want(struct planner *p, enum kobj_kind kind, struct pos pos, const char *what);
+/* "class neighbours of wan0 ingress" */
+const char *plan_class_what(struct planner *p, const struct plan_hook *h, const struct model_class *c);
+/* The class as it was numbered, or NULL. */
+const struct plan_class *plan_find_class(const struct plan_hook *h, const struct model_class *c);
+/* Bytes to add to what the kernel counts for a frame of this device. */
+int plan_link_overhead(const struct plan_hook *h, const struct link *l);
+uint16_t plan_clamp_u16(int64_t v);
+bool plan_has_ethernet_header(const struct link *l);
+
+/* plan_htb.c: the tree of a hook of type htb on device dev: root qdisc, classes, leaf qdiscs. */
+void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *dev);
+/* skb->priority that picks the class; for an inner class, which cannot queue, that of the policy's default class. */
+uint32_t plan_htb_classid(const struct plan_hook *h, const struct plan_class *pc);
+/* The ifb that stands for the ingress of l (via: ifb), as a link, in the arena; wants it. */
+const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const struct link *l);
+
+#endif
