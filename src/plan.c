@@ -10,11 +10,13 @@
 
 #include "../bpf/qosd_abi.h"
 #include "glob.h"
+#include "ifb_name.h"
 #include "maps.h"
 #include "planner.h"
 #include "prog.h"
 #include "rules.h"
 #include "tables.h"
+#include "tc_qdisc.h"
 #include "tc_rate.h"
 
 #define TICK_NS       64   /* PSCHED_SHIFT 6, include/net/pkt_sched.h */
@@ -796,6 +798,11 @@ static void plan_absent(struct planner *p)
 				add_waiting(p, m->sets[s]->learn.on[i]);
 }
 
+static bool is_our_ifb(const struct link *l)
+{
+	return strcmp(l->kind, "ifb") == 0 && ifb_index_of_ifb(l->name) == l->ifindex;
+}
+
 struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input *in, struct handles *h)
 {
 	struct planner p = {a, d, in, h, arena_new_of(a, struct plan)};
@@ -805,8 +812,11 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
 		plan_set(&p, in->model->sets[i]);
 	for (size_t i = 0; i < in->links->n; i++) {
 		const struct link *l = &in->links->v[i];
-		const struct model_interface *iface = model_interface_for(in->model, l->name);
+		const struct model_interface *iface;
 
+		if (is_our_ifb(l)) /* even if a glob fits it */
+			continue;
+		iface = model_interface_for(in->model, l->name);
 		plan_hook(&p, iface, l->name, l, DIR_INGRESS);
 		plan_hook(&p, iface, l->name, l, DIR_EGRESS);
 	}
@@ -832,21 +842,36 @@ static bool has_egress_filter(const struct kobj_set *s, int ifindex)
 	return false;
 }
 
-void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed)
+/* On an `ingress` qdisc of somebody else's, ingress filters live as well; egress needs clsact in its place. */
+static void adopt_ingress(struct plan *plan, struct diag *d, struct kobj *o, const struct kobj *there)
+{
+	if (has_egress_filter(&plan->objects, o->qdisc.ifindex))
+		diag_error(d, o->pos, "foreign-qdisc",
+			   "%s has an ingress qdisc that is not ours and egress needs clsact; remove it with "
+			   "`tc qdisc del dev %s ingress`",
+			   o->what, o->what);
+	else
+		o->qdisc = there->qdisc;
+}
+
+void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed, enum takeover takeover)
 {
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		struct kobj *o = &plan->objects.v[i];
 		const struct kobj *there = o->kind == KOBJ_QDISC ? find_object(observed, o) : NULL;
 
-		if (!there || there->qdisc.q.kind != QDISC_INGRESS)
+		if (!there)
 			continue;
-		if (has_egress_filter(&plan->objects, o->qdisc.ifindex))
+		if (there->qdisc.q.kind == QDISC_INGRESS)
+			adopt_ingress(plan, d, o, there);
+		else if (tc_qdisc_is_foreign(&there->qdisc) && there->qdisc.handle && takeover == TAKEOVER_REFUSE)
 			diag_error(d, o->pos, "foreign-qdisc",
-				   "%s has an ingress qdisc that is not ours and egress needs clsact; remove it with "
-				   "`tc qdisc del dev %s ingress`",
-				   o->what, o->what);
-		else
-			o->qdisc = there->qdisc;
+				   "%s has a root qdisc %s %x: that is not ours; remove it with `tc qdisc del dev %s "
+				   "root`, or write `takeover: replace` in settings",
+				   o->what,
+				   there->qdisc.q.kind == QDISC_OTHER ? there->qdisc.q.other
+								      : qdisc_name(there->qdisc.q.kind),
+				   there->qdisc.handle >> 16, o->what);
 	}
 }
 

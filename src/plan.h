@@ -64,9 +64,10 @@ struct plan {
 /* What the kernel lacks or numbers that run out are told to d at their policy line. Takes numbers from h. */
 struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input *in, struct handles *h);
 
-/* An interface may have an `ingress` qdisc of somebody else's where clsact is wanted: ingress filters live on it as
- * well, so it is taken as it is; for egress that is an error at the line that wants it. observed is sorted. */
-void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed);
+/* What is there already and not ours. An `ingress` qdisc where clsact is wanted is taken as it is, since ingress
+ * filters live on it as well; for egress that is an error at the line that wants it. A root qdisc that somebody set up
+ * where an htb is wanted is an error unless takeover says replace. observed is sorted. */
+void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed, enum takeover takeover);
 
 /* "wan0-ingress" with what bpffs forbids in names (dots) written as %2e. */
 const char *plan_hook_name(struct arena *a, const char *ifname, enum direction dir);

@@ -205,22 +205,35 @@ __attribute__((format(printf, 3, 4))) static void fail(struct result *r, int exi
 	r->pub.exit = exit_code;
 }
 
+struct name_ctx {
+	const struct shaper *s;
+	const struct kobj_set *wanted; /* NULL: nothing is */
+};
+
 static const char *link_name(void *ctx, int ifindex)
 {
-	const struct link *l = links_by_index(ctx, ifindex);
+	const struct name_ctx *names = ctx;
+	const struct link *l = links_by_index(&names->s->links, ifindex);
 
-	return l ? l->name : NULL;
+	if (l)
+		return l->name;
+	/* An ifb that is about to be made has its index already. */
+	for (size_t i = 0; names->wanted && i < names->wanted->n; i++)
+		if (names->wanted->v[i].kind == KOBJ_LINK && names->wanted->v[i].link.ifindex == ifindex)
+			return names->wanted->v[i].link.name;
+	return NULL;
 }
 
-static char *describe(struct arena *a, const struct shaper *s, const struct step *step)
+static char *describe(struct arena *a, const struct shaper *s, const struct plan *plan, const struct step *step)
 {
+	struct name_ctx names = {s, plan ? &plan->objects : NULL};
 	char *text = NULL, *kept;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
 
 	if (!f)
 		return arena_strdup(a, "?");
-	diff_describe(step, link_name, (void *)&s->links, f);
+	diff_describe(step, link_name, &names, f);
 	fclose(f);
 	kept = arena_strndup(a, text, len);
 	free(text);
@@ -273,7 +286,7 @@ static void find_steps(struct shaper *s, struct result *r)
 		fail(r, EXIT_FAILED, "cannot read the kernel's state: %s", why);
 		return;
 	}
-	plan_adopt(r->pub.plan, r->loaded->diag, &r->observed);
+	plan_adopt(r->pub.plan, r->loaded->diag, &r->observed, r->loaded->model->takeover);
 	if (diag_errors(r->loaded->diag) > errors_before) {
 		invalid(r);
 		return;
@@ -282,7 +295,7 @@ static void find_steps(struct shaper *s, struct result *r)
 	r->pub.n_changes = r->steps.n;
 	r->pub.changes = arena_array(a, r->steps.n, sizeof(*r->pub.changes));
 	for (size_t i = 0; i < r->steps.n; i++)
-		r->pub.changes[i] = describe(a, s, &r->steps.v[i]);
+		r->pub.changes[i] = describe(a, s, r->pub.plan, &r->steps.v[i]);
 }
 
 static void explain_refusal(const struct shaper *s, struct result *r)
@@ -292,8 +305,9 @@ static void explain_refusal(const struct shaper *s, struct result *r)
 	const char *where = o && o->pos.line ? diag_where(r->loaded->diag, o->pos) : "";
 
 	fail(r, EXIT_FAILED, "%s%sthe kernel refused: %s: %s%s%s%s%s", where, *where ? ": " : "",
-	     why->step ? describe(r->pub.arena, s, why->step) : "a step", strerror(-why->err), why->text[0] ? ": " : "",
-	     why->text, why->undone ? "; everything is as it was" : "; and the way back failed too: ",
+	     why->step ? describe(r->pub.arena, s, r->pub.plan, why->step) : "a step", strerror(-why->err),
+	     why->text[0] ? ": " : "", why->text,
+	     why->undone ? "; everything is as it was" : "; and the way back failed too: ",
 	     why->undone ? "" : why->undo_text);
 }
 
@@ -313,7 +327,7 @@ static bool verify(struct shaper *s, struct result *r)
 	if (!left.n)
 		return true;
 	fail(r, EXIT_FAILED, "the kernel did not keep what it acknowledged: %zu objects differ, first: %s", left.n,
-	     describe(r->pub.arena, s, &left.v[0]));
+	     describe(r->pub.arena, s, r->pub.plan, &left.v[0]));
 	return false;
 }
 
@@ -696,7 +710,7 @@ int shaper_remove(struct shaper *s, char *why, size_t size)
 	apply_done(done);
 	pins_refresh(s->pins);
 	if (err)
-		snprintf(why, size, "the kernel refused: %s: %s", describe(a, s, refusal.step), strerror(-err));
+		snprintf(why, size, "the kernel refused: %s: %s", describe(a, s, NULL, refusal.step), strerror(-err));
 	else
 		err = pins_remove_all(s->pins);
 out:
