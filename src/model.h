@@ -97,7 +97,6 @@ struct model_hook {
 	size_t n_classes;
 	struct model_class *dflt; /* NULL: pass. In htb always a class without children */
 	bool via_ifb;             /* htb on ingress: shaped on an ifb */
-	bool shards;              /* htb: under mq one tree a queue */
 };
 
 struct model_interface {

@@ -75,7 +75,6 @@ enum exceed { EXCEED_DROP, EXCEED_PASS, EXCEED_DSCP };
 enum conform { CONFORM_PASS, CONFORM_CONTINUE };
 enum linklayer { LINK_ETHERNET, LINK_ATM, LINK_PTM };
 enum via { VIA_IFB };
-enum shards { SHARDS_AUTO };
 
 struct w_exceed {
 	bool set;
@@ -174,7 +173,6 @@ struct w_policy {
 	struct w_span burst, cburst;
 	struct w_u64 quantum;
 	struct w_leaf leaf;
-	struct w_word shards; /* enum shards */
 	struct w_class *classes;
 	size_t n_classes;
 	struct pos classes_pos;

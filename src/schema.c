@@ -655,7 +655,7 @@ static void read_ecn(struct bind *b, const struct node *n, void *field, const vo
 		bind_time(b, n, field, how);
 }
 
-static const struct bind_word shards_rows[] = {{"auto", SHARDS_AUTO}};
+static const struct bind_word shards_rows[] = {{"auto", 0}};
 static const struct bind_words shards_words = WORDS("auto", shards_rows);
 
 static void read_policy_classes(struct bind *b, const struct node *n, void *field, const void *how)
@@ -679,7 +679,7 @@ static const struct key policy_rows[] = {
 	{"burst", bind_span, NULL, POLICY(burst), 0, OF_POLICE | OF_HTB},
 	{"cburst", bind_span, NULL, POLICY(cburst), 0, OF_HTB},
 	{"quantum", bind_size, &quantum_range, POLICY(quantum), 0, OF_HTB},
-	{"shards", bind_words, &shards_words, POLICY(shards), 0, OF_HTB},
+	{"shards", bind_words, &shards_words, 0, KEY_LATER, OF_HTB},
 	{"classes", read_policy_classes, NULL, 0, KEY_REQUIRED, 0},
 };
 static const struct keys policy_keys = KEYS("a policy", policy_rows, .owner_name = type_name);

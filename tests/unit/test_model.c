@@ -567,7 +567,7 @@ static void test_a_tree(void **state)
 	a = class_named(h, "a");
 	aa = class_named(h, "aa");
 	assert_int_equal(h->type, POLICY_HTB);
-	assert_false(h->via_ifb || h->shards);
+	assert_false(h->via_ifb);
 	assert_int_equal(h->root->rate_Bps, 100 * MBIT);
 	assert_int_equal(h->root->ceil_Bps, 100 * MBIT);
 	assert_int_equal(a->rate_Bps, 50 * MBIT);

@@ -187,7 +187,6 @@ static const char tree[] = "version: 1\n"
 			   "policies:\n"
 			   "  p:\n"
 			   "    type: htb\n"
-			   "    shards: auto\n"
 			   "    rate: 100mbit\n"
 			   "    burst: 64kb\n"
 			   "    cburst: 32kb\n"
@@ -216,7 +215,6 @@ static const char tree[] = "version: 1\n"
 			   "  eth2: {egress: {policy: p}}\n";
 
 static const struct change tree_changes[] = {
-	{"    shards: auto\n", ""},
 	{"rate: 100mbit", "rate: 101mbit"},
 	{"burst: 64kb", "burst: 65kb"},
 	{"cburst: 32kb", "cburst: 33kb"},
