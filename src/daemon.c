@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -850,6 +851,17 @@ static void release(struct daemon *d)
 		event_base_free(d->base);
 }
 
+/* An apply holds the maps and programs of every hook open until it is done: some six files a hook. */
+static void raise_file_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files); /* with fewer, an apply that needs more says so */
+	}
+}
+
 int daemon_run(const struct daemon_options *o)
 {
 	struct daemon d = {.options = o, .lock = -1, .namespace_lock = -1, .links = -1};
@@ -859,6 +871,7 @@ int daemon_run(const struct daemon_options *o)
 		log_error("qosd must be started by root (to test a policy: qosd --test)");
 		return EXIT_PERMISSION;
 	}
+	raise_file_limit();
 	/* Nothing is touched before the policy is known to be good. */
 	status = test_policy(o->paths.config, true);
 	if (status != EXIT_DONE && shaper_starts_with_history(&o->paths)) {
