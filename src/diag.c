@@ -37,6 +37,7 @@ struct diag {
 	} sources;
 	size_t kept[2], counted[2]; /* by level: errors, warnings */
 	bool sorted;
+	size_t told;   /* errors, repeated ones too */
 	bool dropping; /* the last message was not kept, so its notes are not either */
 	struct pos at; /* of the last message kept */
 	size_t group;
@@ -164,6 +165,7 @@ static void add(struct diag *d, enum diag_level level, struct pos pos, const cha
 		d->notes++;
 	} else {
 		d->dropping = true;
+		d->told += level == DIAG_ERROR;
 		if (said_already(d, &m))
 			return;
 		d->counted[level]++;
@@ -211,6 +213,11 @@ void diag_note(struct diag *d, struct pos pos, const char *fmt, ...)
 size_t diag_errors(const struct diag *d)
 {
 	return d->counted[DIAG_ERROR];
+}
+
+size_t diag_told(const struct diag *d)
+{
+	return d->told;
 }
 
 size_t diag_warnings(const struct diag *d)

@@ -54,6 +54,8 @@ void diag_note(struct diag *d, struct pos pos, const char *fmt, ...) __attribute
 #define DIAG_KEPT_MAX 100
 size_t diag_errors(const struct diag *d);
 size_t diag_warnings(const struct diag *d);
+/* Errors, one that was told before counted again: did this run find any? */
+size_t diag_told(const struct diag *d);
 /* Nothing more will be kept: a costly "did you mean" may be spared. */
 bool diag_full(const struct diag *d);
 

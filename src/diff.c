@@ -177,11 +177,28 @@ static void add_deleted(struct builder *b, const struct kobj *old)
 		add_step(b, gives_way_to_children(b, old) ? &b->first : &b->gone, old, NULL, NULL);
 }
 
+/* A class that moves by itself, without children before or after, below what stays. */
+static bool goes_alone(const struct builder *b, const struct kobj *old, const struct kobj *new)
+{
+	const struct kobj *above = find_container(b->observed, old);
+
+	return old->kind == KOBJ_CLASS && has_fate(b, old) && !old->cls.inner && !new->cls.inner &&
+	       !(above && has_fate(b, above));
+}
+
 static void add_pair(struct builder *b, const struct kobj *old, const struct kobj *new)
 {
 	const char *why = why_rebuilt(old, new);
 
-	if (has_fate(b, old) && old->kind != KOBJ_LEAF) {
+	if (goes_alone(b, old, new)) {
+		/* The default's class: for as long as it is away htb sends what has no class unshaped. */
+		struct kobj *before = arena_new_of(b->a, struct kobj);
+
+		*before = *old;
+		before->level = new->level; /* the two steps stay together */
+		add_step(b, &b->in_turn, before, NULL, why ? why : "what it hangs on is built anew");
+		add_step(b, &b->in_turn, NULL, new, NULL);
+	} else if (has_fate(b, old) && old->kind != KOBJ_LEAF) {
 		add_step(b, &b->first, old, NULL, why ? why : "what it hangs on is built anew");
 		add_step(b, &b->in_turn, NULL, new, NULL);
 	} else if (has_fate(b, old)) {

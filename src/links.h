@@ -22,6 +22,8 @@ struct link {
 	uint32_t tx_queues;
 	uint32_t txqlen;
 	bool up;
+	bool l3_behind; /* an ifb whose packets came without a link-layer header and were given one; set by the planner
+			 */
 };
 
 struct links {

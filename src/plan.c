@@ -358,7 +358,7 @@ int plan_link_overhead(const struct plan_hook *h, const struct link *l)
 {
 	const struct model_link *m = &h->iface->link;
 
-	return m->overhead - (m->l3_based && plan_has_ethernet_header(l) ? PLAN_ETHERNET_HEADER : 0);
+	return m->overhead - (l->l3_behind || (m->l3_based && plan_has_ethernet_header(l)) ? PLAN_ETHERNET_HEADER : 0);
 }
 
 /* ---- engine tc: police actions and their filters --------------------------------------------------------------------
@@ -631,9 +631,7 @@ struct names_ctx {
 static int name_class(void *ctx, const struct model_class *c)
 {
 	struct names_ctx *n = ctx;
-	/* htb cannot queue at an inner class: what no child takes goes to the default. */
-	bool inner = n->h->hook->type == POLICY_HTB && c->n_children;
-	const struct plan_class *pc = plan_find_class(n->h, inner ? n->h->hook->dflt : c);
+	const struct plan_class *pc = plan_find_class(n->h, c);
 
 	return pc ? (int)pc->number : 0;
 }
@@ -672,6 +670,7 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	spec->hook_path = h->path;
 	spec->conf.has_policy = 1;
 	spec->conf.engine_tc = h->engine == ENGINE_TC;
+	spec->conf.htb_direct = h->hook->type == POLICY_HTB ? KOBJ_ROOT_HANDLE : 0;
 	spec->conf.default_class = dflt ? dflt->number : 0;
 	spec->conf.overhead = plan_link_overhead(h, l);
 	spec->conf.mpu = h->iface->link.mpu;
@@ -709,6 +708,8 @@ static void want_through_ifb(struct planner *p, const struct plan_hook *h, const
 	struct prog_spec *classify = new_spec(p, PROG_CLASSIFY);
 	struct plan_hook at_ifb = *h;
 
+	if (!ifb)
+		return;
 	at_ifb.ifindex = ifb->ifindex;
 	at_ifb.at = DIR_EGRESS;
 	spec->conf.redirect_ifindex = (uint32_t)ifb->ifindex;

@@ -69,6 +69,9 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
  * where an htb is wanted is an error unless takeover says replace. observed is sorted. */
 void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed, enum takeover takeover);
 
+/* The htb class that it is, 5100:N. */
+uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc);
+
 /* "wan0-ingress" with what bpffs forbids in names (dots) written as %2e. */
 const char *plan_hook_name(struct arena *a, const char *ifname, enum direction dir);
 

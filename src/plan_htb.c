@@ -17,14 +17,14 @@ static uint32_t minor_of(const struct plan_hook *h, const struct plan_class *pc)
 	return pc->cls == h->hook->dflt ? KOBJ_DEFAULT_MINOR : pc->number;
 }
 
-static uint32_t classid(const struct plan_hook *h, const struct plan_class *pc)
+uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc)
 {
 	return TC_H_MAKE(KOBJ_ROOT_HANDLE, minor_of(h, pc));
 }
 
 uint32_t plan_htb_classid(const struct plan_hook *h, const struct plan_class *pc)
 {
-	return classid(h, pc->cls->n_children ? plan_find_class(h, h->hook->dflt) : pc);
+	return plan_htb_class(h, pc->cls->n_children ? plan_find_class(h, h->hook->dflt) : pc);
 }
 
 /* ATM's cells are computed by the kernel; ptm's 65 bytes for 64 it does not know, so they go into the rate. */
@@ -57,8 +57,8 @@ static void want_class(struct planner *p, const struct plan_hook *h, const struc
 	for (const struct model_class *above = c->parent; above; above = above->parent)
 		o->level++;
 	o->cls.ifindex = dev->ifindex;
-	o->cls.classid = classid(h, pc);
-	o->cls.parent = up ? classid(h, up) : TC_H_ROOT;
+	o->cls.classid = plan_htb_class(h, pc);
+	o->cls.parent = up ? plan_htb_class(h, up) : TC_H_ROOT;
 	o->cls.rate_Bps = rate;
 	o->cls.ceil_Bps = ceil;
 	o->cls.burst_ticks = burst;
@@ -89,7 +89,7 @@ static void want_leaf(struct planner *p, const struct plan_hook *h, const struct
 	struct kobj *o = plan_want(p, KOBJ_LEAF, c->pos, plan_class_what(p, h, c));
 
 	o->qdisc.ifindex = dev->ifindex;
-	o->qdisc.parent = classid(h, pc);
+	o->qdisc.parent = plan_htb_class(h, pc);
 	o->qdisc.handle = leaf_handle(minor_of(h, pc));
 	if (!c->leaf_auto)
 		o->qdisc.q = c->leaf;
@@ -106,6 +106,11 @@ void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *d
 {
 	struct kobj *o = plan_want(p, KOBJ_QDISC, h->hook->pos, arena_printf(p->a, "%s", h->ifname));
 
+	if (plan_link_overhead(h, dev) < 0)
+		diag_warning(p->d, h->hook->pos, "no-effect",
+			     "%s would need an overhead of %d bytes on what the kernel counts; htb knows none below 0 "
+			     "and takes 0",
+			     h->ifname, plan_link_overhead(h, dev));
 	o->qdisc.ifindex = dev->ifindex;
 	o->qdisc.parent = TC_H_ROOT;
 	o->qdisc.handle = KOBJ_ROOT_HANDLE;
@@ -129,7 +134,19 @@ const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const 
 	there = links_by_name(p->in->links, ifb->name);
 	ifb->ifindex = there ? there->ifindex : ifb_index(l->name);
 	ifb->type = ARPHRD_ETHER;
+	ifb->l3_behind = !plan_has_ethernet_header(l);
 	ifb->txqlen = there ? there->txqlen : IFB_TXQLEN;
+	for (size_t i = 0; i < p->plan->objects.n; i++) {
+		const struct kobj *k = &p->plan->objects.v[i];
+
+		if (k->kind != KOBJ_LINK || k->link.ifindex != ifb->ifindex)
+			continue;
+		diag_error(p->d, h->hook->pos, "ifb-collision",
+			   "the ifb devices of %s and %s would have the same index: only one of the two can have "
+			   "\"via: ifb\"",
+			   k->link.of, l->name);
+		return NULL;
+	}
 	o = plan_want(p, KOBJ_LINK, h->hook->pos, arena_printf(p->a, "ingress of %s", l->name));
 	o->link.ifindex = ifb->ifindex;
 	strcpy(o->link.name, ifb->name);

@@ -33,7 +33,8 @@ bool plan_has_ethernet_header(const struct link *l);
 void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *dev);
 /* skb->priority that picks the class; for an inner class, which cannot queue, that of the policy's default class. */
 uint32_t plan_htb_classid(const struct plan_hook *h, const struct plan_class *pc);
-/* The ifb that stands for the ingress of l (via: ifb), as a link, in the arena; wants it. */
+/* The ifb that stands for the ingress of l (via: ifb), as a link, in the arena; wants it. NULL and told to d where
+ * another interface's ifb has its index. */
 const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const struct link *l);
 
 #endif

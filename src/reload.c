@@ -68,14 +68,16 @@ static int read_state_dir(struct shaper *s, char *why, size_t size)
 	if (err) {
 		/* Without the table the numbers change, which costs counters. Better than to run no policy; but say so.
 		 */
-		snprintf(why, size, "%s is damaged (%s); classes get new numbers and counters start again", path,
-			 strerror(-err));
+		snprintf(why, size, "%s is damaged; classes get new numbers and counters start again", path);
 	}
 	snprintf(path, sizeof(path), "%s/elements.json", s->state_dir);
 	s->elements = elements_new(path);
 	err = elements_load(s->elements);
-	if (err)
-		snprintf(why, size, "%s is damaged (%s); live edits of sets are lost", path, strerror(-err));
+	if (err) {
+		size_t n = strlen(why);
+
+		snprintf(why + n, size - n, "%s%s is damaged; live edits of sets are lost", n ? "; " : "", path);
+	}
 	s->history = history_open(s->state_dir, why, size);
 	return s->history ? 0 : -EIO;
 }
@@ -259,7 +261,7 @@ static void find_steps(struct shaper *s, struct result *r)
 				.has_ifb = s->caps.v[CAP_IFB].has,
 				.has_leaf = has_leaf,
 				.prog_build_id = s->build_id};
-	size_t errors_before = diag_errors(r->loaded->diag);
+	size_t errors_before = diag_told(r->loaded->diag);
 	const char *why = "";
 	int err;
 
@@ -277,7 +279,7 @@ static void find_steps(struct shaper *s, struct result *r)
 	in.live = elements_all(s->elements, &in.n_live);
 	r->handles = handles_copy(s->handles);
 	r->pub.plan = plan_build(a, r->loaded->diag, &in, r->handles);
-	if (diag_errors(r->loaded->diag) > errors_before) {
+	if (diag_told(r->loaded->diag) > errors_before) {
 		invalid(r);
 		return;
 	}
@@ -287,7 +289,7 @@ static void find_steps(struct shaper *s, struct result *r)
 		return;
 	}
 	plan_adopt(r->pub.plan, r->loaded->diag, &r->observed, r->loaded->model->takeover);
-	if (diag_errors(r->loaded->diag) > errors_before) {
+	if (diag_told(r->loaded->diag) > errors_before) {
 		invalid(r);
 		return;
 	}
@@ -446,7 +448,7 @@ struct reload_result *shaper_plan(struct shaper *s)
 /* A policy came into force: it goes into the history. That this failed does not undo it, but must be said. */
 static bool remember(struct shaper *s, struct reload_result *r, const char *who)
 {
-	int err = history_add(s->history, model_print(r->arena, r->model), who, s->config);
+	int err = history_add(s->history, model_print_whole(r->arena, r->model), who, s->config);
 
 	if (err)
 		warn(r,

@@ -432,9 +432,13 @@ static int read_filters(struct reader *r)
 	for (size_t i = 0, n = r->out->n; i < n; i++) {
 		const struct kobj o = r->out->v[i]; /* adding filters moves it */
 
-		if (o.kind != KOBJ_QDISC || o.qdisc.q.kind != QDISC_CLSACT)
+		size_t n_hooks = sizeof(hooks) / sizeof(hooks[0]);
+
+		if (o.kind == KOBJ_QDISC && o.qdisc.q.kind == QDISC_INGRESS)
+			n_hooks = 1; /* it has one list of filters and tells it for either */
+		else if (o.kind != KOBJ_QDISC || o.qdisc.q.kind != QDISC_CLSACT)
 			continue;
-		for (size_t h = 0; h < sizeof(hooks) / sizeof(hooks[0]); h++) {
+		for (size_t h = 0; h < n_hooks; h++) {
 			uint32_t parent = TC_H_MAKE(TC_H_CLSACT, hooks[h]);
 			int err = dump(r, tc_filter_encode_dump(buf, o.qdisc.ifindex, parent), add_filter);
 

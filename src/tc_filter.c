@@ -19,8 +19,9 @@ static int filter_cmp(const struct kobj *a, const struct kobj *b)
 {
 	const struct kobj_filter *x = &a->filter, *y = &b->filter;
 
+	/* Higher indices first: an ifb of ours classifies before anything is sent to it. */
 	if (x->ifindex != y->ifindex)
-		return x->ifindex < y->ifindex ? -1 : 1;
+		return x->ifindex > y->ifindex ? -1 : 1;
 	if (x->parent != y->parent)
 		return x->parent < y->parent ? -1 : 1;
 	/* Higher preferences first: what polices a class is there before classify, in front of it, points at it, and
