@@ -63,11 +63,13 @@ static __always_inline __u32 wants(void)
 	return want;
 }
 
-/* Engine tc: nobody behind is to police this packet. */
+/* Nobody behind is to police this packet, and no class of an htb to queue it. */
 static __always_inline int leave_alone(struct __sk_buff *skb)
 {
-	if (hook.engine_tc)
-		skb->tc_index = QOSD_TC_EXEMPT;
+	/* With engine bpf too: filters of the other engine may still stand behind while a reload changes over. */
+	skb->tc_index = QOSD_TC_EXEMPT;
+	if (hook.htb_direct)
+		skb->priority = hook.htb_direct;
 	return TC_ACT_UNSPEC;
 }
 
@@ -86,6 +88,8 @@ static __always_inline int leave_unclassified(struct __sk_buff *skb, const struc
 static __always_inline int finish(struct __sk_buff *skb, const struct packet *p, struct qosd_hook_stats *hs,
 				  const struct act *a)
 {
+	if (!hook.engine_tc)
+		skb->tc_index = QOSD_TC_EXEMPT;
 	if (a->mark_mask)
 		skb->mark = (skb->mark & ~a->mark_mask) | a->mark;
 	if (a->classid)

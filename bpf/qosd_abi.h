@@ -187,6 +187,7 @@ struct qosd_hook_conf {
 	__s32 overhead;      /* bytes added to every packet on the wire */
 	__u32 mpu;
 	__u32 linklayer;        /* enum qosd_linklayer */
+	__u32 htb_direct;       /* the htb's handle: as skb->priority it goes past all classes; 0: no htb */
 	__u32 redirect_ifindex; /* classify_neighbor: after learning, on to the egress of this device; 0: nowhere */
 	__u32 learn_n;
 	__u32 learn_slot[QOSD_LEARN_MAX];
