@@ -182,7 +182,19 @@ static const struct history_entry *last_good(const struct history *h, uint32_t n
 	return found;
 }
 
-static void read_state(struct history *h)
+__attribute__((format(printf, 3, 4))) static void tell(char *why, size_t size, const char *fmt, ...)
+{
+	size_t len = strlen(why);
+	va_list ap;
+
+	if (len + 2 < size)
+		len += (size_t)snprintf(why + len, size - len, "%s", len ? "; " : "");
+	va_start(ap, fmt);
+	(void)vsnprintf(why + len, size - len, fmt, ap); /* what does not fit is the least of it */
+	va_end(ap);
+}
+
+static void read_state(struct history *h, char *why, size_t size)
 {
 	char path[PATH_MAX];
 	json_error_t error;
@@ -191,6 +203,8 @@ static void read_state(struct history *h)
 
 	path_of(h, "state.json", path);
 	j = json_load_file(path, 0, &error);
+	if (!j && access(path, F_OK) == 0)
+		tell(why, size, "%s is damaged: what was gone back to, or waits to be confirmed, is not known", path);
 	h->current = read_number(j, "current");
 	h->told = read_number(j, "last");
 	h->rolled_back = json_is_true(json_object_get(j, "rolled_back"));
@@ -209,18 +223,6 @@ static void read_state(struct history *h)
 		copy_string(h->pending.boot_id, sizeof(h->pending.boot_id), json_object_get(p, "boot_id"));
 	}
 	json_decref(j);
-}
-
-__attribute__((format(printf, 3, 4))) static void tell(char *why, size_t size, const char *fmt, ...)
-{
-	size_t len = strlen(why);
-	va_list ap;
-
-	if (len + 2 < size)
-		len += (size_t)snprintf(why + len, size - len, "%s", len ? "; " : "");
-	va_start(ap, fmt);
-	(void)vsnprintf(why + len, size - len, fmt, ap); /* what does not fit is the least of it */
-	va_end(ap);
 }
 
 /* Entries that the state names may be lost. */
@@ -303,7 +305,7 @@ struct history *history_open(const char *state_dir, char *why, size_t size)
 			     h->dir);
 	}
 	closedir(dir);
-	read_state(h);
+	read_state(h, why, size);
 	check_state(h, why, size);
 	return h;
 }

@@ -138,6 +138,8 @@ struct model *model_load(struct arena *a, struct diag *d, const char *file);
 
 /* model_print.c: canonical YAML that parses back to an equal model, with what was computed in comments. */
 char *model_print(struct arena *a, const struct model *m);
+/* The same with the elements of the CSV files in it: needs no other file. */
+char *model_print_whole(struct arena *a, const struct model *m);
 /* Do both mean the same? Positions do not count, nor what a policy is called: model_print splits one that differs by
  * direction. */
 bool model_equal(const struct model *a, const struct model *b);

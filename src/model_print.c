@@ -20,6 +20,7 @@ struct printer {
 	struct arena *a;
 	FILE *out;
 	const struct model *m;
+	bool whole; /* what is in the CSV files too */
 	struct {
 		VEC(struct variant);
 	} variants;
@@ -443,21 +444,21 @@ static void print_element(FILE *out, const struct model_element *e)
 	(void)fputc('\n', out);
 }
 
-/* Those of the CSV file stay there. */
-static void print_elements(FILE *out, const struct model_set *s)
+/* Those of the CSV file stay there, unless all of it is wanted. */
+static void print_elements(FILE *out, const struct model_set *s, bool whole)
 {
 	size_t here = 0;
 
 	for (size_t i = 0; i < s->n_elements; i++) {
-		if (s->elements[i].pos.file != s->pos.file)
+		if (!whole && s->elements[i].pos.file != s->pos.file)
 			continue;
 		if (!here++)
 			(void)fputs("    elements:\n", out);
 		print_element(out, &s->elements[i]);
 	}
-	if (!here && !s->file && !s->learns)
+	if (!here && (whole || !s->file) && !s->learns)
 		(void)fputs("    elements: []\n", out);
-	if (!s->file)
+	if (whole || !s->file)
 		return;
 	(void)fputs("    file: ", out);
 	put_text(out, s->file);
@@ -505,7 +506,7 @@ static void print_sets(struct printer *p)
 		(void)fputs("  ", p->out);
 		put_text(p->out, s->name);
 		(void)fputs(":\n", p->out);
-		print_elements(p->out, s);
+		print_elements(p->out, s, p->whole);
 		if (s->learns)
 			print_learn(p->out, s);
 	}
@@ -800,9 +801,9 @@ static void find_variants(struct printer *p)
 	}
 }
 
-char *model_print(struct arena *a, const struct model *m)
+static char *print(struct arena *a, const struct model *m, bool whole)
 {
-	struct printer p = {.a = a, .m = m};
+	struct printer p = {.a = a, .m = m, .whole = whole};
 	char *text = NULL, *copy;
 	size_t len = 0;
 
@@ -820,4 +821,14 @@ char *model_print(struct arena *a, const struct model *m)
 	copy = arena_strndup(a, text, len);
 	free(text);
 	return copy;
+}
+
+char *model_print(struct arena *a, const struct model *m)
+{
+	return print(a, m, false);
+}
+
+char *model_print_whole(struct arena *a, const struct model *m)
+{
+	return print(a, m, true);
 }
