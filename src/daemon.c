@@ -496,6 +496,9 @@ static json_t *set_add(struct daemon *d, const char *set, const struct prefix *p
 		return wire_error(EXIT_USAGE, "up_bps and down_bps are rates in bits a second");
 	if (shaper_set_add(d->shaper, set, p, up_Bps, down_Bps, why, sizeof(why)) < 0)
 		return wire_error(EXIT_FAILED, "%s", why);
+	if (up_Bps || down_Bps)
+		return json_pack("{s:s}", "warning",
+				 "a rate of a single address has no effect: \"per\" is not in this version");
 	return json_object();
 }
 

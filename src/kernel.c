@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/pkt_sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,7 @@ struct real {
 	struct change *asked;   /* what find_change found last, or NULL */
 	const char *asked_path; /* and for which path */
 	long fail_at;           /* requests to carry out before the one that fails; -1: none fails */
+	long kill_at;           /* requests to carry out before this process dies; -1: it lives */
 };
 
 /* Carries out n requests of this kind, in order, and says in result how it went, -ECANCELED where one was not tried. 0
@@ -118,12 +120,21 @@ static bool together(const struct request *a, const struct request *b)
 	return a->kind == b->kind && (a->path == b->path || (a->path && b->path && !strcmp(a->path, b->path)));
 }
 
+static size_t up_to(long at, size_t max)
+{
+	return at > 0 && (size_t)at < max ? (size_t)at : max;
+}
+
+static void count_down(long *at, size_t run)
+{
+	if (*at > 0)
+		*at -= (long)run;
+}
+
 static size_t run_length(const struct real *k, struct request *const *r, size_t n)
 {
-	size_t max = n < RUN_MAX ? n : RUN_MAX, run = 1;
+	size_t max = up_to(k->kill_at, up_to(k->fail_at, n < RUN_MAX ? n : RUN_MAX)), run = 1;
 
-	if (k->fail_at > 0 && (size_t)k->fail_at < max)
-		max = (size_t)k->fail_at;
 	while (run < max && together(r[0], r[run]))
 		run++;
 	return run;
@@ -142,6 +153,8 @@ static int commit(void *ctx, struct request *const *r, size_t n, int *result, ch
 	for (size_t i = 0; i < n; i++)
 		result[i] = -ECANCELED;
 	for (size_t i = 0, run; i < n && !err; i += run) {
+		if (k->kill_at == 0)
+			(void)raise(SIGKILL);
 		if (k->fail_at == 0) {
 			k->fail_at = -1;
 			(void)snprintf(text, size, "made to fail by a test"); /* cut to fit */
@@ -149,8 +162,8 @@ static int commit(void *ctx, struct request *const *r, size_t n, int *result, ch
 		}
 		run = run_length(k, r + i, n - i);
 		err = r[i]->kind->commit(k, r + i, run, result + i, text, size);
-		if (k->fail_at > 0)
-			k->fail_at -= (long)run;
+		count_down(&k->fail_at, run);
+		count_down(&k->kill_at, run);
 	}
 	return err;
 }
@@ -177,10 +190,12 @@ struct kernel *kernel_new(struct nl *nl, struct pins *pins)
 	k->pub = (struct kernel){.ctx = k, .prepare = prepare, .commit = commit, .release = release};
 	k->nl = nl;
 	k->pins = pins;
-	k->fail_at = -1;
+	k->fail_at = k->kill_at = -1;
 #ifdef QOSD_FAULT_INJECTION
 	if (getenv("QOSD_FAIL_AT"))
 		k->fail_at = strtol(getenv("QOSD_FAIL_AT"), NULL, 10);
+	if (getenv("QOSD_KILL_AT"))
+		k->kill_at = strtol(getenv("QOSD_KILL_AT"), NULL, 10);
 #endif
 	return &k->pub;
 }

@@ -32,7 +32,7 @@ void log_init(const char *name, enum log_level level)
 }
 
 /* One write per line, so that lines of several processes do not mix. */
-static void log_line(enum log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_line(enum log_level level, const char *fmt, va_list ap)
 {
 	char text[2048];
 	char priority[8] = "";

@@ -24,7 +24,7 @@ char *arena_strdup(struct arena *a, const char *s);
 /* Copies n bytes and adds a NUL. */
 char *arena_strndup(struct arena *a, const char *s, size_t n);
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);
+char *arena_vprintf(struct arena *a, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Bytes handed out so far. */
 size_t arena_used(const struct arena *a);
 

@@ -71,7 +71,7 @@ static struct {
 	char text[1024];
 } said;
 
-static int keep_words(enum libbpf_print_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static int keep_words(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	if (level != LIBBPF_DEBUG && !said.text[0])
 		(void)vsnprintf(said.text, sizeof(said.text), fmt, ap);

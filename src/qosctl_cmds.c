@@ -177,6 +177,10 @@ static int cmd_check(const struct cli *c, int argc, char **argv)
 	json_object_set_new(answer, "files", files);
 	if (c->json && out_print(stdout, answer, OUT_JSON) < 0)
 		status = EXIT_FAILED;
+	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE) {
+		complain("cannot write to standard output");
+		status = EXIT_FAILED;
+	}
 	json_decref(answer);
 	return status;
 }
@@ -210,11 +214,16 @@ static int cmd_plan(const struct cli *c, int argc, char **argv)
 {
 	json_t *answer = ask(c, "plan", NULL, CHANGE_S);
 	bool something = json_array_size(json_object_get(answer, "changes"));
-	int status = finish_changes(c, answer, "nothing to do");
+	int status = (int)json_integer_value(json_object_get(answer, "exit"));
 
 	(void)argc;
 	(void)argv;
-	return status == EXIT_DONE && c->exit_code && something ? EXIT_FAILED : status;
+	if (status != EXIT_DONE || !c->exit_code || !something)
+		return finish_changes(c, answer, "nothing to do");
+	if (c->json)
+		json_object_set_new(answer, "exit", json_integer(EXIT_FAILED));
+	status = finish_changes(c, answer, "nothing to do");
+	return status == EXIT_DONE ? EXIT_FAILED : status;
 }
 
 static int cmd_reload(const struct cli *c, int argc, char **argv)

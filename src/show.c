@@ -4,12 +4,14 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/pkt_sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <time.h>
 
+#include "counts.h"
 #include "glob.h"
 #include "history.h"
 #include "learn.h"
@@ -17,7 +19,6 @@
 #include "nl.h"
 #include "pins.h"
 #include "reload.h"
-#include "tc_action.h"
 #include "wire.h"
 
 /* What one answer is made from. */
@@ -25,7 +26,8 @@ struct view {
 	struct shaper *shaper;
 	struct learn *learn;
 	const struct reload_result *now;
-	struct arena *a; /* for this answer */
+	struct arena *a;             /* for this answer */
+	const struct counts *counts; /* where the answer has some */
 };
 
 /* ---- reading the kernel ---------------------------------------------------------------------------------------------
@@ -54,49 +56,39 @@ static void put_counters(json_t *j, const uint64_t *counters, const char *const 
 		json_object_set_new(j, names[i], wire_count(counters[i]));
 }
 
-struct policer {
-	uint32_t index;
-	struct tc_action_stats stats;
+/* Where a hook of type htb has its tree: on the interface, or on the ifb that stands for its ingress. */
+struct device {
+	const char *ifb; /* its name; NULL: on the interface itself */
+	int ifindex;     /* 0: not there */
 };
 
-struct policers {
-	VEC(struct policer);
-	struct arena *a;
-};
-
-static int add_policer(void *ctx, uint32_t index, const struct tc_action_stats *stats)
+static struct device device_of(const struct view *v, const struct plan_hook *h)
 {
-	struct policers *p = ctx;
+	const struct kobj_set *objects = &v->now->plan->objects;
 
-	*vec_add(p->a, p) = (struct policer){index, *stats};
-	return 0;
+	if (!h->hook->via_ifb)
+		return (struct device){NULL, h->ifindex};
+	for (size_t i = 0; i < objects->n; i++)
+		if (objects->v[i].kind == KOBJ_LINK && strcmp(objects->v[i].link.of, h->ifname) == 0)
+			return (struct device){objects->v[i].link.name, objects->v[i].link.ifindex};
+	return (struct device){0};
 }
 
-static int compare_policers(const void *a, const void *b)
+static bool is_htb(const struct plan_hook *h)
 {
-	const struct policer *x = a, *y = b;
-
-	return x->index < y->index ? -1 : x->index > y->index;
+	return h->hook && h->hook->type == POLICY_HTB;
 }
 
-/* All of ours at once: one dump, however many classes are shown. */
-static struct policers read_policers(struct view *v)
+/* All of ours at once, however many classes are shown. */
+static void read_counts(struct view *v)
 {
-	struct policers p = {.a = v->a};
+	const struct plan *p = v->now->plan;
+	struct counts *counts = counts_read(v->a, shaper_nl(v->shaper));
 
-	/* What could not be read is missing from the answer. */
-	(void)tc_action_stats(shaper_nl(v->shaper), add_policer, &p);
-	if (p.n)
-		qsort(p.v, p.n, sizeof(*p.v), compare_policers);
-	return p;
-}
-
-static const struct tc_action_stats *find_policer(const struct policers *p, uint32_t index)
-{
-	struct policer key = {.index = index}, *found;
-
-	found = index && p->n ? bsearch(&key, p->v, p->n, sizeof(*p->v), compare_policers) : NULL;
-	return found ? &found->stats : NULL;
+	for (size_t i = 0; i < p->hooks.n; i++)
+		if (is_htb(&p->hooks.v[i]) && device_of(v, &p->hooks.v[i]).ifindex)
+			counts_read_htb(counts, shaper_nl(v->shaper), device_of(v, &p->hooks.v[i]).ifindex);
+	v->counts = counts;
 }
 
 /* ---- words ----------------------------------------------------------------------------------------------------------
@@ -107,6 +99,16 @@ static const char *direction_name(enum direction d)
 	switch (d) {
 	case DIR_INGRESS: return "ingress";
 	case DIR_EGRESS: return "egress";
+	}
+	return "";
+}
+
+static const char *type_name(enum policy_type t)
+{
+	switch (t) {
+	case POLICY_POLICE: return "police";
+	case POLICY_HTB: return "htb";
+	case POLICY_EDT: return "edt";
 	}
 	return "";
 }
@@ -223,6 +225,17 @@ static json_t *taught_by(const struct view *v, const char *ifname)
 	return names;
 }
 
+/* Who does it: an engine of police, or the queues of a device. */
+static void put_way(const struct view *v, json_t *j, const struct plan_hook *h)
+{
+	const char *ifb = device_of(v, h).ifb;
+
+	if (!is_htb(h))
+		json_object_set_new(j, "engine", json_string(engine_name(h->engine)));
+	if (ifb)
+		json_object_set_new(j, "ifb", wire_text(ifb));
+}
+
 static json_t *interface_row(const struct view *v, const struct plan_hook *h)
 {
 	json_t *j = json_object();
@@ -233,12 +246,13 @@ static json_t *interface_row(const struct view *v, const struct plan_hook *h)
 	if (h->hook) {
 		json_object_set_new(j, "side", json_string(side_name(h->hook->side)));
 		json_object_set_new(j, "policy", json_string(h->hook->policy));
+		json_object_set_new(j, "type", json_string(type_name(h->hook->type)));
 		put_rate(j, "rate_bps", h->hook->root->rate_Bps);
-		json_object_set_new(j, "engine", json_string(engine_name(h->engine)));
+		put_way(v, j, h);
 	}
 	if (h->dir == DIR_INGRESS)
 		json_object_set_new(j, "learns", taught_by(v, h->ifname));
-	if (h->hook)
+	if (h->hook && !is_htb(h))
 		json_object_set_new(j, "why", wire_text(h->engine_why));
 	return j;
 }
@@ -275,13 +289,15 @@ static json_t *show_interfaces(struct view *v)
 /* ---- classes --------------------------------------------------------------------------------------------------------
  */
 
-static json_t *hook_head(const struct plan_hook *h)
+static json_t *hook_head(const struct view *v, const struct plan_hook *h)
 {
 	json_t *j = answer_of("interface", wire_text(h->ifname));
 
 	json_object_set_new(j, "direction", json_string(direction_name(h->dir)));
 	json_object_set_new(j, "policy", json_string(h->hook->policy));
-	json_object_set_new(j, "engine", json_string(engine_name(h->engine)));
+	if (is_htb(h))
+		json_object_set_new(j, "type", json_string(type_name(h->hook->type)));
+	put_way(v, j, h);
 	if (!h->ifindex)
 		json_object_set_new(j, "state", json_string("waiting"));
 	return j;
@@ -290,8 +306,9 @@ static json_t *hook_head(const struct plan_hook *h)
 /* The fields of struct qosd_class_stats, in its order. Where people look at more than counters, the first will do. */
 static const char *const class_counters[] = {"packets",    "bytes",          "drop_packets",
 					     "drop_bytes", "exceed_packets", "exceed_bytes"};
-#define CLASS_COUNTERS (sizeof(class_counters) / sizeof(class_counters[0]))
-#define FIRST_COUNTERS 3
+#define CLASS_COUNTERS      (sizeof(class_counters) / sizeof(class_counters[0]))
+#define CLASSIFIED_COUNTERS 2
+#define FIRST_COUNTERS      3
 
 _Static_assert(CLASS_COUNTERS * sizeof(uint64_t) == sizeof(struct qosd_class_stats), "a name for each counter");
 
@@ -318,6 +335,40 @@ static void put_class_counters(struct view *v, json_t *j, const struct plan_hook
 			json_object_set_new(j, class_counters[i], wire_count(counters[i]));
 }
 
+/* What our program gave to an htb class; it drops nothing. */
+static void put_classified(struct view *v, json_t *j, const struct plan_hook *h, const struct plan_class *pc)
+{
+	put_class_counters(v, j, h, pc->number, NULL, CLASSIFIED_COUNTERS);
+}
+
+/* Of an htb class: what it refused, and where there is a leaf, all that this dropped, soon or late. */
+static void put_drops(const struct view *v, json_t *j, int ifindex, uint32_t classid)
+{
+	const struct tc_class_stats *stats = counts_class(v->counts, ifindex, classid);
+	const uint32_t *leaf = counts_leaf_drops(v->counts, ifindex, classid);
+
+	if (stats || leaf)
+		json_object_set_new(j, "drop_packets", wire_count(leaf ? *leaf : stats->drops));
+}
+
+static void put_queue(const struct view *v, json_t *j, int ifindex, uint32_t classid)
+{
+	const struct tc_class_stats *stats = counts_class(v->counts, ifindex, classid);
+
+	if (stats) {
+		json_object_set_new(j, "sent_packets", wire_count(stats->packets));
+		json_object_set_new(j, "sent_bytes", wire_count(stats->bytes));
+	}
+	put_drops(v, j, ifindex, classid);
+	if (stats) {
+		json_object_set_new(j, "overlimits", wire_count(stats->overlimits));
+		json_object_set_new(j, "backlog_packets", wire_count(stats->backlog_packets));
+		json_object_set_new(j, "backlog_bytes", wire_count(stats->backlog_bytes));
+		json_object_set_new(j, "lends", wire_count(stats->lends));
+		json_object_set_new(j, "borrows", wire_count(stats->borrows));
+	}
+}
+
 static int depth_of(const struct plan_hook *h, const struct model_class *c)
 {
 	int depth = 0;
@@ -328,17 +379,8 @@ static int depth_of(const struct plan_hook *h, const struct model_class *c)
 	return depth && !h->hook->root->rate_Bps ? depth - 1 : depth;
 }
 
-static json_t *class_row(struct view *v, const struct plan_hook *h, const struct plan_class *pc,
-			 const struct policers *policers)
+static void put_police(const struct view *v, json_t *j, const struct model_class *c)
 {
-	const struct model_class *c = pc->cls;
-	json_t *j = answer_of("name", json_string(c->name));
-
-	json_object_set_new(j, "depth", json_integer(depth_of(h, c)));
-	json_object_set_new(j, "number", json_integer(pc->number));
-	json_object_set_new(j, "parent",
-			    c->parent && (c->parent->parent || h->hook->root->rate_Bps) ? json_string(c->parent->name)
-											: json_null());
 	put_rate(j, "rate_bps", c->rate_Bps);
 	if (c->rate_Bps) {
 		json_object_set_new(j, "burst_bytes", wire_count(c->burst));
@@ -346,8 +388,65 @@ static json_t *class_row(struct view *v, const struct plan_hook *h, const struct
 	}
 	if (c->mtu)
 		json_object_set_new(j, "mtu_bytes", json_integer(c->mtu));
+}
+
+static int compare_objects(const void *a, const void *b)
+{
+	return kobj_cmp(a, b);
+}
+
+/* The leaf of a class as it was planned, or NULL. */
+static const struct qdisc *leaf_of(const struct view *v, int ifindex, uint32_t classid)
+{
+	const struct kobj key = {.kind = KOBJ_LEAF, .qdisc = {.ifindex = ifindex, .parent = classid}};
+	const struct kobj_set *objects = &v->now->plan->objects;
+	const struct kobj *o = bsearch(&key, objects->v, objects->n, sizeof(*objects->v), compare_objects);
+
+	return o ? &o->qdisc.q : NULL;
+}
+
+/* "5100:fffe", as tc shows it. */
+static json_t *classid_text(const struct view *v, uint32_t classid)
+{
+	return wire_text(arena_printf(v->a, "%x:%x", TC_H_MAJ(classid) >> 16, TC_H_MIN(classid)));
+}
+
+static void put_htb(const struct view *v, json_t *j, const struct model_class *c, int ifindex, uint32_t classid)
+{
+	const struct qdisc *leaf = leaf_of(v, ifindex, classid);
+
+	json_object_set_new(j, "classid", classid_text(v, classid));
+	put_rate(j, "rate_bps", c->rate_Bps);
+	put_rate(j, "ceil_bps", c->ceil_Bps);
+	json_object_set_new(j, "burst_bytes", wire_count(c->burst));
+	json_object_set_new(j, "cburst_bytes", wire_count(c->cburst));
+	json_object_set_new(j, "prio", c->n_children ? json_null() : json_integer(c->prio));
+	json_object_set_new(j, "quantum_bytes", c->n_children ? json_null() : wire_count(c->quantum));
+	json_object_set_new(j, "leaf", leaf ? json_string(qdisc_name(leaf->kind)) : json_null());
+}
+
+static json_t *class_row(struct view *v, const struct plan_hook *h, const struct plan_class *pc, int ifindex)
+{
+	const struct model_class *c = pc->cls;
+	json_t *j = answer_of("name", json_string(c->name));
+	uint32_t classid = plan_htb_class(h, pc);
+
+	json_object_set_new(j, "depth", json_integer(depth_of(h, c)));
+	json_object_set_new(j, "number", json_integer(pc->number));
+	json_object_set_new(j, "parent",
+			    c->parent && (c->parent->parent || h->hook->root->rate_Bps) ? json_string(c->parent->name)
+											: json_null());
+	if (is_htb(h))
+		put_htb(v, j, c, ifindex, classid);
+	else
+		put_police(v, j, c);
 	json_object_set_new(j, "default", json_boolean(c == h->hook->dflt));
-	put_class_counters(v, j, h, pc->number, find_policer(policers, pc->police_index), FIRST_COUNTERS);
+	if (is_htb(h)) {
+		put_classified(v, j, h, pc);
+		put_drops(v, j, ifindex, classid);
+	} else {
+		put_class_counters(v, j, h, pc->number, counts_policer(v->counts, pc->police_index), FIRST_COUNTERS);
+	}
 	return j;
 }
 
@@ -362,29 +461,31 @@ static json_t *pass_row(struct view *v, const struct plan_hook *h)
 	return j;
 }
 
-static json_t *class_rows(struct view *v, const struct plan_hook *h, const struct policers *policers)
+static json_t *class_rows(struct view *v, const struct plan_hook *h)
 {
+	int ifindex = device_of(v, h).ifindex;
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < h->n_classes; i++)
-		json_array_append_new(rows, class_row(v, h, &h->classes[i], policers));
-	json_array_append_new(rows, pass_row(v, h));
+		json_array_append_new(rows, class_row(v, h, &h->classes[i], ifindex));
+	if (!is_htb(h)) /* in htb every packet is in a class */
+		json_array_append_new(rows, pass_row(v, h));
 	return rows;
 }
 
 static json_t *show_classes(struct view *v)
 {
 	const struct plan *p = v->now->plan;
-	struct policers policers = read_policers(v);
 	json_t *hooks = json_array();
 
+	read_counts(v);
 	for (size_t i = 0; i < p->hooks.n; i++) {
 		json_t *j;
 
 		if (!p->hooks.v[i].hook)
 			continue;
-		j = hook_head(&p->hooks.v[i]);
-		json_object_set_new(j, "classes", class_rows(v, &p->hooks.v[i], &policers));
+		j = hook_head(v, &p->hooks.v[i]);
+		json_object_set_new(j, "classes", class_rows(v, &p->hooks.v[i]));
 		json_array_append_new(hooks, j);
 	}
 	return answer_of("hooks", hooks);
@@ -681,8 +782,9 @@ static json_t *show_history(struct view *v)
 /* ---- stats ----------------------------------------------------------------------------------------------------------
  */
 
-static json_t *class_stats(struct view *v, const struct plan_hook *h, const struct policers *policers)
+static json_t *class_stats(struct view *v, const struct plan_hook *h)
 {
+	int ifindex = device_of(v, h).ifindex;
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < h->n_classes; i++) {
@@ -690,39 +792,48 @@ static json_t *class_stats(struct view *v, const struct plan_hook *h, const stru
 		json_t *j = answer_of("name", json_string(c->cls->name));
 
 		json_object_set_new(j, "depth", json_integer(depth_of(h, c->cls)));
-		put_class_counters(v, j, h, c->number, find_policer(policers, c->police_index), CLASS_COUNTERS);
+		if (is_htb(h)) {
+			json_object_set_new(j, "classid", classid_text(v, plan_htb_class(h, c)));
+			put_classified(v, j, h, c);
+			put_queue(v, j, ifindex, plan_htb_class(h, c));
+		} else {
+			put_class_counters(v, j, h, c->number, counts_policer(v->counts, c->police_index),
+					   CLASS_COUNTERS);
+		}
 		json_array_append_new(rows, j);
 	}
+	if (is_htb(h))
+		return rows;
 	json_array_append_new(rows, answer_of("name", json_string("pass")));
 	put_class_counters(v, json_array_get(rows, json_array_size(rows) - 1), h, 0, NULL, CLASS_COUNTERS);
 	return rows;
 }
 
-static json_t *hook_stats(struct view *v, const struct plan_hook *h, const struct policers *policers)
+static json_t *hook_stats(struct view *v, const struct plan_hook *h)
 {
 	static const char *const names[] = {"packets",           "bypassed_packets", "not_ip_packets",
 					    "malformed_packets", "exempt_packets",   "error_packets"};
 	uint64_t counters[sizeof(struct qosd_hook_stats) / sizeof(uint64_t)];
-	json_t *j = hook_head(h);
+	json_t *j = hook_head(v, h);
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == sizeof(counters) / sizeof(counters[0]),
 		       "a name for each counter");
 	if (read_counters(v, arena_printf(v->a, "%s/hook_stats", h->path), 0, counters,
 			  sizeof(counters) / sizeof(counters[0])) == 0)
 		put_counters(j, counters, names, sizeof(names) / sizeof(names[0]));
-	json_object_set_new(j, "classes", class_stats(v, h, policers));
+	json_object_set_new(j, "classes", class_stats(v, h));
 	return j;
 }
 
 json_t *show_stats(struct shaper *s, struct learn *l)
 {
-	struct view v = {s, l, shaper_current(s), arena_new()};
-	struct policers policers = read_policers(&v);
+	struct view v = {s, l, shaper_current(s), arena_new(), NULL};
 	json_t *hooks = json_array(), *sets = json_array(), *j = answer_of("bypass", bypass(&v));
 
+	read_counts(&v);
 	for (size_t i = 0; i < v.now->plan->hooks.n; i++)
 		if (v.now->plan->hooks.v[i].hook)
-			json_array_append_new(hooks, hook_stats(&v, &v.now->plan->hooks.v[i], &policers));
+			json_array_append_new(hooks, hook_stats(&v, &v.now->plan->hooks.v[i]));
 	for (size_t i = 0; i < v.now->plan->sets.n; i++)
 		json_array_append_new(sets, set_answer(&v, &v.now->plan->sets.v[i], false));
 	json_object_set_new(j, "hooks", hooks);
@@ -747,7 +858,7 @@ json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args)
 {
 	const char *what = json_string_value(json_object_get(args, "what"));
 	const char *name = json_string_value(json_object_get(args, "name"));
-	struct view v = {s, l, shaper_current(s), arena_new()};
+	struct view v = {s, l, shaper_current(s), arena_new(), NULL};
 	json_t *answer = NULL;
 
 	if (what && strcmp(what, "sets") == 0)

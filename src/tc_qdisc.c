@@ -2,6 +2,7 @@
 #include "tc_qdisc.h"
 
 #include <errno.h>
+#include <linux/gen_stats.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -161,4 +162,37 @@ int tc_qdisc_decode(const struct nlmsghdr *msg, struct kobj_qdisc *out)
 	out->handle = tcm.tcm_handle;
 	out->parent = tcm.tcm_parent;
 	return qdisc_decode(kind, tb[TCA_OPTIONS], &out->q);
+}
+
+uint32_t tc_qdisc_decode_drops(const struct nlmsghdr *msg)
+{
+	const struct nlattr *tb[TCA_MAX + 1], *stats[TCA_STATS_MAX + 1];
+	struct gnet_stats_queue queue;
+
+	nl_attrs(msg, sizeof(struct tcmsg), tb, TCA_MAX);
+	nl_nested(tb[TCA_STATS2], stats, TCA_STATS_MAX);
+	(void)nl_get(stats[TCA_STATS_QUEUE], &queue, sizeof(queue)); /* absent: it counts nothing */
+	return queue.drops;
+}
+
+struct drops_dump {
+	int (*fn)(void *ctx, const struct kobj_qdisc *q, uint32_t drops);
+	void *ctx;
+};
+
+static int tell_drops(const struct nlmsghdr *msg, void *ctx)
+{
+	const struct drops_dump *d = ctx;
+	struct kobj_qdisc q;
+
+	/* What is not readable is nobody's leaf that is asked for. */
+	return tc_qdisc_decode(msg, &q) ? 0 : d->fn(d->ctx, &q, tc_qdisc_decode_drops(msg));
+}
+
+int tc_qdisc_drops(struct nl *nl, int (*fn)(void *ctx, const struct kobj_qdisc *q, uint32_t drops), void *ctx)
+{
+	struct drops_dump d = {.fn = fn, .ctx = ctx};
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+
+	return nl_dump(nl, tc_qdisc_encode_dump(buf), tell_drops, NULL, &d);
 }

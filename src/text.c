@@ -189,7 +189,7 @@ int text_rate(const char *s, struct rate *out, const char **why)
 	if (!strcmp(s, "%"))
 		return percent_rate(&n, out, why);
 	if (!*s)
-		return refuse(why, -EINVAL, "it has no unit: bit, kbit, mbit, gbit, tbit, kibit, mibit, gibit or %");
+		return refuse(why, -EINVAL, "it has no unit: bit, kbit, mbit, gbit, tbit, kibit, mibit or gibit");
 	if (isspace((unsigned char)*s))
 		return refuse(why, -EINVAL,
 			      "there is a space in it: write the unit right behind the number, as in 10mbit");

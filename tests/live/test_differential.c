@@ -9,10 +9,15 @@
 #include <jansson.h>
 #include <linux/pkt_sched.h>
 #include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "../samples.h"
 #include "caps.h"
@@ -35,7 +40,7 @@ int prog_load(const struct prog_spec *spec, prog_map_fd map_fd, void *ctx, char 
 	return -ENOSYS;
 }
 
-static _Noreturn void fail(const char *what)
+static _Noreturn void give_up(const char *what)
 {
 	printf("FAIL: %s\n", what);
 	exit(1);
@@ -44,7 +49,7 @@ static _Noreturn void fail(const char *what)
 static void run(const char *command)
 {
 	if (system(command) != 0)
-		fail(command);
+		give_up(command);
 }
 
 /* ---- making one tree twice ---- */
@@ -60,7 +65,7 @@ static void make_ours(struct nl *nl, struct arena *a, const struct kobj_set *tre
 	diff_build(a, &none, tree, &steps);
 	if (apply_steps(k, &steps, &done, &why)) {
 		printf("refused: %s: %s\n", strerror(-why.err), why.text);
-		fail("qosd");
+		give_up("qosd");
 	}
 	apply_done(done);
 	kernel_free(k);
@@ -72,7 +77,7 @@ static void make_theirs(const char *batch, size_t len)
 
 	if (!f || fwrite(batch, 1, len, f) != len || pclose(f) != 0) {
 		fputs(batch, stdout);
-		fail("tc");
+		give_up("tc");
 	}
 }
 
@@ -109,19 +114,19 @@ static void read_classes(const char *dev, struct classes *out)
 	n = f ? fread(out->text, 1, room - 1, f) : 0;
 	out->text[n] = '\0';
 	if (!f || pclose(f) != 0)
-		fail(command);
+		give_up(command);
 	for (char *at = out->text, *word; (word = strtok_r(at, " \n", &at));) {
 		struct class *c;
 
 		/* fq_codel and others tell their flows as classes of their own */
 		if (!strcmp(word, "class")) {
 			if (out->n == sizeof(out->v) / sizeof(out->v[0]))
-				fail("too many classes");
+				give_up("too many classes");
 			out->v[out->n++].n = 0;
 		}
 		c = &out->v[out->n - 1];
 		if (!out->n || c->n == sizeof(c->words) / sizeof(c->words[0]))
-			fail("what tc says of a class");
+			give_up("what tc says of a class");
 		c->words[c->n++] = word;
 	}
 	qsort(out->v, out->n, sizeof(*out->v), cmp_classes);
@@ -138,7 +143,7 @@ static unsigned compare_classes(const struct kobj_set *tree)
 	read_classes(OURS, &ours);
 	read_classes(THEIRS, &theirs);
 	if (ours.n != theirs.n || ours.n < wanted)
-		fail("another number of classes");
+		give_up("another number of classes");
 	for (size_t i = 0; i < ours.n; i++) {
 		struct class *o = &ours.v[i], *t = &theirs.v[i];
 
@@ -147,10 +152,10 @@ static unsigned compare_classes(const struct kobj_set *tree)
 				continue;
 			printf("class %s: %s: qosd %s, tc %s\n", o->words[2], o->words[w - 1], o->words[w],
 			       t->words[w]);
-			fail("a field of a class");
+			give_up("a field of a class");
 		}
 		if (o->n != t->n)
-			fail("another number of fields");
+			give_up("another number of fields");
 	}
 	free(ours.text);
 	free(theirs.text);
@@ -168,7 +173,7 @@ static json_t *read_qdiscs(const char *dev)
 	f = popen(command, "r");
 	list = f ? json_loadf(f, 0, &err) : NULL;
 	if (!list || pclose(f) != 0)
-		fail(command);
+		give_up(command);
 	return list;
 }
 
@@ -180,7 +185,7 @@ static const json_t *find_qdisc(const json_t *list, const char *handle)
 	json_array_foreach (list, i, q)
 		if (!strcmp(json_string_value(json_object_get(q, "handle")), handle))
 			return q;
-	fail("a qdisc of tc's is not there");
+	give_up("a qdisc of tc's is not there");
 }
 
 static unsigned compare_values(const char *handle, const char *field, const json_t *ours, const json_t *theirs)
@@ -194,10 +199,10 @@ static unsigned compare_values(const char *handle, const char *field, const json
 			return 1;
 		printf("qdisc %s: %s: qosd %s, tc %s\n", handle, field, json_dumps(ours, JSON_ENCODE_ANY),
 		       theirs ? json_dumps(theirs, JSON_ENCODE_ANY) : "nothing");
-		fail("a field of a qdisc");
+		give_up("a field of a qdisc");
 	}
 	if (json_object_size(ours) != json_object_size(theirs))
-		fail("another number of fields of a qdisc");
+		give_up("another number of fields of a qdisc");
 	json_object_foreach ((json_t *)ours, key, value)
 		fields += compare_values(handle, key, value, json_object_get(theirs, key));
 	return fields;
@@ -213,7 +218,7 @@ static unsigned compare_qdiscs(const struct kobj_set *tree)
 	for (i = 0; i < tree->n; i++)
 		wanted += tree->v[i].kind != KOBJ_CLASS;
 	if (json_array_size(ours) != wanted || json_array_size(theirs) != wanted)
-		fail("another number of qdiscs");
+		give_up("another number of qdiscs");
 	json_array_foreach (ours, i, q) {
 		const char *handle = json_string_value(json_object_get(q, "handle"));
 
@@ -238,10 +243,10 @@ static unsigned one_tree(struct nl *nl, struct sampler *s, size_t *objects, size
 	unsigned fields;
 
 	if (!f)
-		fail("out of memory");
+		give_up("out of memory");
 	sample_tree(s, a, OURS_IX, CLASSES, &tree, f, THEIRS);
 	if (fclose(f) != 0)
-		fail("out of memory");
+		give_up("out of memory");
 	make_ours(nl, a, &tree);
 	make_theirs(batch, len);
 	fields = compare_classes(&tree) + compare_qdiscs(&tree);
@@ -251,21 +256,45 @@ static unsigned one_tree(struct nl *nl, struct sampler *s, size_t *objects, size
 	*objects += tree.n;
 	for (root.ifindex = OURS_IX; root.ifindex <= THEIRS_IX; root.ifindex++)
 		if (nl_talk(nl, tc_qdisc_encode_delete(buf, &root), NULL, 0))
-			fail("a root cannot be removed");
+			give_up("a root cannot be removed");
 	free(batch);
 	arena_free(a);
 	return fields;
 }
 
+static int n_trees = TREES;
+static uint64_t seed = 20240229;
+static struct caps caps;
+
+/* Field by field what tc installs on a twin device for the same parameters. */
+static void trees_are_those_of_tc(void **state)
+{
+	struct sampler s = {.seed = seed, .dev = {.frame = 1514, .txqlen = 32}, .caps = &caps};
+	size_t objects = 0, fields = 0, leaves[QDISC_KINDS] = {0};
+	struct nl *nl = nl_open();
+
+	(void)state;
+	if (!nl)
+		give_up("no netlink");
+	for (int i = 0; i < n_trees; i++)
+		fields += one_tree(nl, &s, &objects, leaves);
+	nl_close(nl);
+	assert_true(fields > objects);
+	printf("%d trees, %zu objects, %zu fields equal; leaves:", n_trees, objects, fields);
+	for (int k = 0; k < QDISC_KINDS; k++)
+		if (leaves[k])
+			printf(" %s %zu", qdisc_name((enum qdisc_kind)k), leaves[k]);
+	putchar('\n');
+}
+
 int main(int argc, char **argv)
 {
-	int trees = argc > 1 ? atoi(argv[1]) : TREES;
-	struct sampler s = {.seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 20240229,
-			    .dev = {.frame = 1514, .txqlen = 32}};
-	size_t objects = 0, fields = 0, leaves[QDISC_KINDS] = {0};
-	struct caps caps;
-	struct nl *nl;
+	const struct CMUnitTest tests[] = {cmocka_unit_test(trees_are_those_of_tc)};
 
+	if (argc > 1)
+		n_trees = atoi(argv[1]);
+	if (argc > 2)
+		seed = strtoull(argv[2], NULL, 0);
 	if (geteuid() != 0 || system("tc -V >/dev/null 2>&1") != 0) {
 		puts("skip: needs root and tc");
 		return 77;
@@ -275,19 +304,7 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	if (unshare(CLONE_NEWNET) < 0)
-		fail("no network namespace");
+		give_up("no network namespace");
 	run("ip link add name " OURS " index 20736 type ifb && ip link add name " THEIRS " index 20737 type ifb");
-	s.caps = &caps;
-	nl = nl_open();
-	if (!nl)
-		fail("no netlink");
-	for (int i = 0; i < trees; i++)
-		fields += one_tree(nl, &s, &objects, leaves);
-	nl_close(nl);
-	printf("%d trees, %zu objects, %zu fields equal; leaves:", trees, objects, fields);
-	for (int k = 0; k < QDISC_KINDS; k++)
-		if (leaves[k])
-			printf(" %s %zu", qdisc_name((enum qdisc_kind)k), leaves[k]);
-	putchar('\n');
-	return trees > 0 ? 0 : 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

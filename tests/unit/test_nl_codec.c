@@ -100,6 +100,25 @@ static void a_root_qdisc_is_seen_if_somebody_put_it_there(void **state)
 	assert_int_equal(tc_qdisc_decode(tc_qdisc_encode_delete(buf, &q), &out), -ENOENT);
 }
 
+static void what_a_qdisc_dropped_is_told(void **state)
+{
+	struct kobj_qdisc q = {.ifindex = 1, .handle = 0x20000, .parent = KOBJ_ROOT_HANDLE | 2};
+	const struct qdisc_device dev = {.frame = 1514, .txqlen = 1000};
+	struct gnet_stats_queue queue = {.drops = 70000, .overlimits = 9};
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	struct nlmsghdr *msg;
+	struct nlattr *nest;
+
+	(void)state;
+	qdisc_defaults(&q.q, QDISC_PFIFO, &dev);
+	msg = tc_qdisc_encode_create(buf, &q);
+	assert_int_equal(tc_qdisc_decode_drops(msg), 0); /* nothing was counted */
+	nest = mnl_attr_nest_start(msg, TCA_STATS2);
+	mnl_attr_put(msg, TCA_STATS_QUEUE, sizeof(queue), &queue);
+	mnl_attr_nest_end(msg, nest);
+	assert_int_equal(tc_qdisc_decode_drops(msg), 70000);
+}
+
 static void an_ifb_is_ours_by_its_alias_or_by_name_and_index(void **state)
 {
 	struct kobj_link l = {.ifindex = ifb_index("wan0"), .of = "wan0", .tx_queues = 4}, out;
@@ -652,6 +671,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_qdisc_comes_back),
 		cmocka_unit_test(a_root_qdisc_is_seen_if_somebody_put_it_there),
+		cmocka_unit_test(what_a_qdisc_dropped_is_told),
 		cmocka_unit_test(an_ifb_is_ours_by_its_alias_or_by_name_and_index),
 		cmocka_unit_test(a_police_action_comes_back),
 		cmocka_unit_test(every_field_of_a_police_action_matters),

@@ -67,6 +67,24 @@ static void test_depth_indents(void **state)
 		   "  voice      12\n");
 }
 
+/* An inner class has no queue: its null keeps the columns in the order of the keys. */
+static void test_htb_classes(void **state)
+{
+	(void)state;
+	assert_out("{\"hooks\": [{\"interface\": \"wan0\", \"type\": \"htb\", \"ifb\": \"qosd0a1b2c3d\", \"classes\": ["
+		   "{\"name\": \"root\", \"depth\": 0, \"classid\": \"5100:1\", \"ceil_bps\": 20000000, "
+		   "\"cburst_bytes\": 2500, "
+		   "\"prio\": null, \"quantum_bytes\": null, \"leaf\": null, \"default\": false},"
+		   "{\"name\": \"rest\", \"depth\": 1, \"classid\": \"5100:fffe\", \"ceil_bps\": 4000000, "
+		   "\"cburst_bytes\": 1514, \"prio\": 3, \"quantum_bytes\": 60000, \"leaf\": \"fq_codel\", "
+		   "\"default\": true}]}]}",
+		   OUT_TEXT,
+		   "interface wan0, type htb, ifb qosd0a1b2c3d\n"
+		   "  NAME    CLASSID      CEIL  CBURST BYTES  PRIO  QUANTUM BYTES  LEAF      DEFAULT\n"
+		   "  root    5100:1     20mbit          2500                                 no\n"
+		   "    rest  5100:fffe   4mbit          1514     3       58.6 KiB  fq_codel  yes\n");
+}
+
 static void test_sections(void **state)
 {
 	(void)state;
@@ -161,6 +179,7 @@ int main(void)
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_empty_column),
 		cmocka_unit_test(test_depth_indents),
+		cmocka_unit_test(test_htb_classes),
 		cmocka_unit_test(test_sections),
 		cmocka_unit_test(test_lines_and_values),
 		cmocka_unit_test(test_block),
