@@ -12,6 +12,10 @@ needs_root
 needs_engine "$engine"
 sharing_up
 
+# tests/live/test_kernel makes every request fail, everywhere.
+step=1
+is_emulated && step=3
+
 daemon_dir a
 policy=$dir/a/qosd.yaml
 small()
@@ -33,7 +37,7 @@ from_nothing()
 {
 	local n status before after
 	before=$(dump_kernel router "$dir/a/pins" | grep -v clsact)
-	for ((n = 0; n < 400; n++)); do
+	for ((n = 0; n < 400; n += step)); do
 		QOSD_FAIL_AT=$n start_qosd a router >"$dir/said" 2>&1
 		status=$?
 		[ "$status" -ne 0 ] || return 0
@@ -56,8 +60,9 @@ check "an error names the object, the kernel's word and the line" contains "$(ca
 from_nothing >"$dir/result" 2>&1
 check "a first start that fails at any request leaves nothing" equal "$?$(cat "$dir/result")" 0
 requests=$(grep -c 'made to fail by a test' "$dir/a/log")
-check "every request was made to fail once" between "$requests" 10 399
+check "the requests were made to fail one by one" between "$requests" $((30 / step)) 399
 check "and then the policy is in force" plan_is_empty a
+check "seen in filters and maps" contains "$(dump_kernel router "$dir/a/pins")" "^value"
 stop_qosd a
 
 # To and fro between the two policies, each time with the next request of that direction refused: what a reload that fails leaves
@@ -81,7 +86,7 @@ to_and_fro()
 				equal "$after" "$before" || { echo "after a failure at request ${next[$to]} to $to"; return 1; }
 				[ "$status" -eq 1 ] || { echo "exits with $status at request ${next[$to]} to $to"; return 1; }
 				grep -q 'everything is as it was' "$dir/said" || { cat "$dir/said"; return 1; }
-				next[$to]=$((next[$to] + 1))
+				next[$to]=$((next[$to] + step))
 			fi
 		fi
 		ctl a reload || { echo "the same reload without a failure"; return 1; }
@@ -92,6 +97,6 @@ to_and_fro()
 	done
 }
 check "a reload that fails at any request changes nothing, and succeeds when tried again" to_and_fro
-check "to the large policy, each request failed once" between "${total[large]:-0}" 20 399
+check "to the large policy, they failed one by one" between "${total[large]:-0}" 20 399
 check "and to the small one" between "${total[small]:-0}" 20 399
 finish

@@ -4,6 +4,7 @@
 # The shaping outlives the daemon, whichever way that goes, and a new one takes over what it finds.
 #
 # variants: tc bpf
+# measures
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -29,6 +30,8 @@ check "shaping goes on after kill -9 under traffic" between "$(cat "$dir/measure
 # What nobody is there to see is learned all the same.
 at neigh1 ping -q -c 1 -W 2 172.16.1.5 >/dev/null
 before=$(dump_kernel router "$dir/a/pins")
+check "its filters and maps are still there" contains "$before" "pref 20736 bpf"
+check "with what they hold" contains "$before" "^value"
 start_qosd a router
 check "a new qosd starts over the old one's lock and socket" equal $? 0
 check "it changes nothing" equal "$(dump_kernel router "$dir/a/pins")" "$before"

@@ -19,7 +19,7 @@ sets:
   arpers:
     learn: {on: [neigh0], within: [172.16.2.0/24], from: [arp]}
   brief:
-    learn: {on: [neigh0], within: [172.16.3.0/24], timeout: 2s}
+    learn: {on: [neigh0], within: [172.16.3.0/24], timeout: 6s}
   crowd:
     elements: [10.255.255.1, 10.255.255.2, 10.254.0.0/16]
     learn: {on: [neigh0], within: [10.0.0.0/8], max: 64, when-full: refuse}
@@ -80,14 +80,15 @@ check "and from nothing else" fails is_member a arpers 172.16.2.20
 
 # How it is forgotten.
 frame_send neigh eth0 ip=172.16.3.1 ip=172.16.3.2
-check "a set with a timeout of 2 s learns" is_member a brief 172.16.3.1
-for _ in {1..6}; do
-	sleep 0.5
+check "a set with a timeout of 6 s learns" is_member a brief 172.16.3.1
+end=$((SECONDS + 9))
+while [ "$SECONDS" -lt "$end" ]; do
+	sleep 1
 	frame_send neigh eth0 ip=172.16.3.2
 done
 check "who has been silent for longer is forgotten" fails is_member a brief 172.16.3.1
 check "who has not is not" is_member a brief 172.16.3.2
-check "who is silent from now on is forgotten too" within 5 fails is_member a brief 172.16.3.2
+check "who is silent from now on is forgotten too" within 12 fails is_member a brief 172.16.3.2
 check "the entries themselves go, in a while" within 15 has_entries brief 0
 
 # Live edits.
@@ -118,27 +119,35 @@ rss_kb()
 {
 	awk '/^VmRSS/ { print $2 }' "/proc/${pid_of[a]}/status"
 }
+count_is() # N
+{
+	equal "$(set_counter crowd count)" "$1"
+}
 written_is_there()
 {
 	is_member a crowd 10.255.255.1 && is_member a crowd 10.255.255.2 && is_member a crowd 10.254.0.0/16
 }
 million=1000000
-grep -q hypervisor /proc/cpuinfo && grep -q -i qemu /proc/cpuinfo && million=100000 # software emulation: a tenth
-at neigh "$spoof" eth0 10.1.0.0 2000
-within 5 equal "$(set_counter crowd count)" 67 >/dev/null
-before=$(rss_kb)
-check "a flood of $million made-up sources" at neigh timeout 120 "$spoof" eth0 10.1.0.0 "$million"
+is_emulated && million=100000
+flood() # FIRST
+{
+	at neigh timeout 200 "$spoof" eth0 "$1" "$million"
+}
+check "a flood of $million made-up sources" flood 10.1.0.0
 sleep 1
-check "leaves the set at its maximum, and what is written" equal "$(set_counter crowd count)" 67
+check "leaves the set at its maximum, and what is written" within 5 count_is 67
 check "counts whom it refused" between "$(set_counter crowd refused)" 1 10000000
 check "leaves what was written where it was" written_is_there
 check "leaves the other sets alone" is_member a neighbours 172.16.1.11
-check "the daemon answers" exits 0 timeout 5 "$qosctl" --run-dir "$dir/a/run" show interfaces
-check "and has not grown" between "$(rss_kb)" 0 $((before + 2048))
+check "the daemon answers" exits 0 timeout 20 "$qosctl" --run-dir "$dir/a/run" show interfaces
+before=$(rss_kb)
+flood 10.20.0.0
+sleep 1
+check "and another flood does not make it grow" between "$(rss_kb)" 0 $((before + 512))
 
 sed -i 's/when-full: refuse/when-full: evict-oldest/' "$policy"
 check "the same set, evicting the oldest" exits 0 ctl a reload
-check "a flood again" at neigh timeout 120 "$spoof" eth0 10.2.0.0 "$million"
+check "a flood again" flood 10.2.0.0
 sleep 1
 check "leaves the set at its maximum again" between "$(set_counter crowd count)" 66 67
 check "counts whom it evicted" between "$(set_counter crowd evicted)" 1 10000000
@@ -147,6 +156,9 @@ sleep 0.3
 frame_send neigh eth0 ip=10.9.9.9
 check "and a new address comes in" within 5 is_member a crowd 10.9.9.9
 check "what was written is still there" written_is_there
-check "and the daemon has not grown" between "$(rss_kb)" 0 $((before + 2048))
+before=$(rss_kb)
+flood 10.40.0.0
+sleep 1
+check "and another flood does not make it grow either" between "$(rss_kb)" 0 $((before + 512))
 check "plan is empty" plan_is_empty a
 finish

@@ -160,6 +160,23 @@ has_vlan()
 	return "$answer"
 }
 
+has_qdisc() # KIND [ARG..]
+{
+	local answer=1
+	ip netns add "$prefix-probe" || return 1
+	at probe tc qdisc add dev lo root "$@" 2>/dev/null && answer=0
+	ip netns delete "$prefix-probe"
+	return "$answer"
+}
+
+needs_htb()
+{
+	if ! has_qdisc htb; then
+		skip "everything" "the kernel has no sch_htb (CONFIG_NET_SCH_HTB)"
+		finish
+	fi
+}
+
 # The engine that this variant of the test is about must be one that the kernel has.
 needs_engine() # tc|bpf
 {
@@ -167,6 +184,12 @@ needs_engine() # tc|bpf
 		skip "everything" "the kernel has no act_police (CONFIG_NET_ACT_POLICE)"
 		finish
 	fi
+}
+
+# Under QEMU's software emulation, thirty times slower: a test may do less of the same.
+is_emulated()
+{
+	grep -q '^model name.*QEMU' /proc/cpuinfo
 }
 
 # ---- namespaces ----
@@ -325,7 +348,7 @@ dump_kernel() # NS PIN-DIR
 	find "$2" -type f 2>/dev/null | sort >"$dir/.pins"
 	while read -r pin; do
 		case $pin in
-		*stats* | *clock* | *events* | */learned) ;;
+		*.debug | *stats* | *clock* | *events* | */learned) ;;
 		*sets_learned | *sets_written | *sets_prefixes) ;; # outer maps: ids of the inner ones
 		*) echo "map dump pinned $pin" ;;
 		esac
@@ -343,14 +366,14 @@ listening() # NS ss-ARG..
 	at "$ns" ss -Hln "$@" | grep -q .
 }
 
-# TCP from one namespace to an address of another: kbit/s that got there.
+# TCP from one namespace to an address of another: kbit/s that got there, less three seconds that empty the bucket.
 tcp_kbit() # FROM-NS TO-NS ADDRESS SECONDS [PORT]
 {
 	local from=$1 to=$2 to_address=$3 seconds=$4 port=${5:-5201} server out
 	at "$to" timeout $((seconds + 40)) iperf3 -s -1 -p "$port" >/dev/null 2>&1 &
 	server=$!
-	within 10 listening "$to" -t "sport = :$port" >/dev/null
-	out=$(at "$from" timeout $((seconds + 30)) iperf3 -c "$to_address" -p "$port" -t "$seconds" -J 2>/dev/null)
+	within 60 listening "$to" -t "sport = :$port" >/dev/null
+	out=$(at "$from" timeout $((seconds + 30)) iperf3 -c "$to_address" -p "$port" -O 3 -t "$seconds" -J 2>/dev/null)
 	kill "$server" 2>/dev/null
 	wait "$server" 2>/dev/null
 	jq -r '.end.sum_received.bits_per_second // 0 | . / 1000 | round' <<<"$out"

@@ -5,6 +5,7 @@
 # a VLAN.
 #
 # variants: tc-4 bpf-4 tc-6 bpf-6 tc-vlan bpf-vlan tc-vlan6
+# measures
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 

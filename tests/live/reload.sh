@@ -4,6 +4,7 @@
 # A reload changes what was changed, and nothing else.
 #
 # variants: tc bpf
+# measures
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -64,9 +65,9 @@ cp "$policy" "$dir/before"
 sed -i 's/^    classes:/&\n      - {name: telnet, rate: 64kbit, burst: 64kb, match: [{port: 23}]}/' "$policy"
 check "a new class comes in" exits 0 ctl a reload
 check "the others count on" between "$(counter a wan0 ingress everyone packets)" "$everyone" $((everyone + 50))
-at lan0 timeout 3 nc -l -p 23 >/dev/null &
-within 5 listening lan0 -t 'sport = :23'
-at wan timeout 2 nc -w 1 172.16.1.150 23 </dev/null >/dev/null
+at lan0 timeout 30 nc -l -p 23 >/dev/null &
+within 20 listening lan0 -t 'sport = :23'
+at wan timeout 20 nc -N -w 5 172.16.1.150 23 </dev/null >/dev/null
 check "and it is the one that its packets belong to" between "$(counter a wan0 ingress telnet packets)" 2 100
 cp "$dir/before" "$policy"
 check "and goes again" exits 0 ctl a reload
