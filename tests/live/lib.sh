@@ -344,7 +344,8 @@ dump_kernel() # NS PIN-DIR
 		echo "actions show action police"
 	} >"$dir/.tc"
 	at "$1" tc -force -batch "$dir/.tc" 2>/dev/null |
-		sed 's/ id [0-9]*//; s/ installed [0-9]*//; s/ used [0-9]*//; s/ firstused [0-9]* sec//; s/ ref [0-9]* bind [0-9]*//'
+		# used_hw_stats says whether somebody has looked for hardware counters since the action was made.
+		sed '/used_hw_stats/d; s/ id [0-9]*//; s/ installed [0-9]*//; s/ used [0-9]*//; s/ firstused [0-9]* sec//; s/ ref [0-9]* bind [0-9]*//'
 	find "$2" -type f 2>/dev/null | sort >"$dir/.pins"
 	while read -r pin; do
 		case $pin in

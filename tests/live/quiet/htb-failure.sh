@@ -4,7 +4,7 @@
 # Class trees, both ways: whichever request of an apply the kernel refuses, what was there before is there afterwards; and wherever
 # qosd is killed, the next one ends at the policy, and at nothing else.
 #
-#   QOSD_TEST_EVERY    1: every request (5 in software emulation: each fifth)
+#   QOSD_TEST_EVERY    1: every request (in software emulation each 19th)
 #
 # variants: refused killed
 # shellcheck source=../lib.sh
@@ -23,7 +23,7 @@ ip -n "$prefix-box" link delete probe
 at box tc qdisc add dev w1 root fq_codel 2>/dev/null && aqm=yes && at box tc qdisc delete dev w1 root
 # Software emulation is slow: some of the steps, not all.
 every=1
-grep -q -i qemu /proc/cpuinfo && every=5
+grep -q -i qemu /proc/cpuinfo && every=19
 every=${QOSD_TEST_EVERY:-$every}
 
 daemon_dir a
@@ -157,9 +157,8 @@ second()
 
 # ---- what is there ----
 
-# More than dump_kernel tells, with classes, qdiscs and
-# entries of maps sorted: they come in any order. Less a clsact, which stays for whoever else
-# wants it, and the address that a device is born with.
+# More than dump_kernel tells, with classes, qdiscs and entries of maps sorted: they come in any order. Less a clsact, which stays
+# for whoever else wants it, and the address that a device is born with.
 dump()
 {
 	local dev
