@@ -143,13 +143,13 @@ struct wide_index sport_index SEC(".maps");
 struct wide_index dport_index SEC(".maps");
 struct wide_index length_index SEC(".maps");
 
-/* The longest prefix that covers an address; its value is the row of all prefixes that do. */
+/* The longest prefix that covers an address; its value has the row of all prefixes that do. */
 struct addr_index {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 1);
 	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__type(key, struct qosd_lpm);
-	__type(value, __u32);
+	__type(value, struct qosd_place);
 };
 struct addr_index src_index SEC(".maps");
 struct addr_index dst_index SEC(".maps");

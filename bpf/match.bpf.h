@@ -9,6 +9,7 @@
 
 struct bits {
 	__u64 w[QOSD_WORDS_MAX];
+	__u32 src_class, dst_class; /* of a run's rule that has the address */
 };
 
 /* -1: no such row, which is a broken table. */
@@ -34,11 +35,14 @@ static __always_inline int and_row(struct bits *b, __u32 number)
 	return 0;
 }
 
-static __always_inline int and_address(struct bits *b, void *index, const struct qosd_lpm *key)
+static __always_inline int and_address(struct bits *b, void *index, const struct qosd_lpm *key, __u32 *class_number)
 {
-	const __u32 *row = bpf_map_lookup_elem(index, key);
+	const struct qosd_place *place = bpf_map_lookup_elem(index, key);
 
-	return row ? and_row(b, *row) : -1;
+	if (!place)
+		return -1;
+	*class_number = place->class_number;
+	return and_row(b, place->row);
 }
 
 static __always_inline int and_wide(struct bits *b, void *index, __u32 value)
@@ -140,6 +144,7 @@ static __always_inline int match_rules(struct __sk_buff *skb, const struct packe
 
 	for (int i = 0; i < QOSD_WORDS_MAX; i++)
 		b->w[i] = table.all[i];
+	b->src_class = b->dst_class = 0;
 	err = and_small(b, p);
 	if (table.uses & QOSD_USE_SPORT)
 		err |= and_wide(b, &sport_index, p->sport);
@@ -148,9 +153,9 @@ static __always_inline int match_rules(struct __sk_buff *skb, const struct packe
 	if (table.uses & QOSD_USE_LENGTH)
 		err |= and_wide(b, &length_index, p->length < QOSD_LENGTH_MAX ? p->length : QOSD_LENGTH_MAX);
 	if (table.uses & QOSD_USE_SRC)
-		err |= and_address(b, &src_index, &p->src);
+		err |= and_address(b, &src_index, &p->src, &b->src_class);
 	if (table.uses & QOSD_USE_DST)
-		err |= and_address(b, &dst_index, &p->dst);
+		err |= and_address(b, &dst_index, &p->dst, &b->dst_class);
 	for (__u32 i = 0; i < QOSD_ATOMS_MAX; i++) {
 		if (i >= table.n_atoms)
 			break;
@@ -167,6 +172,18 @@ static __always_inline __u32 lowest_bit(__u64 w)
 	w = (w & 0x3333333333333333ull) + (w >> 2 & 0x3333333333333333ull);
 	w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0full;
 	return w * 0x0101010101010101ull >> 56;
+}
+
+/* Rules of a run have one bit, and the packet's address told whose it is. */
+static __always_inline __u32 class_of_rule(const struct bits *b, const struct qosd_rule *r)
+{
+	if (table.uses & QOSD_USE_RUNS) {
+		if (r->teller == QOSD_TELLER_SRC)
+			return b->src_class;
+		if (r->teller == QOSD_TELLER_DST)
+			return b->dst_class;
+	}
+	return r->class_number;
 }
 
 /* The number of the first rule at or behind `from` that holds, or -1. */

@@ -120,7 +120,7 @@ static __always_inline int police(const struct bits *b, struct act *a, __u32 num
 			return verdict;
 		next = first_rule(b, resume);
 		r = bpf_map_lookup_elem(&rules, &next);
-		number = r ? r->class_number : hook.default_class;
+		number = r ? class_of_rule(b, r) : hook.default_class;
 		resume = r ? r->resume : QOSD_RULES_MAX;
 		if (!number)
 			return VERDICT_PASS;
@@ -142,7 +142,7 @@ static __always_inline int classify_ip(struct __sk_buff *skb, const struct packe
 	first = first_rule(&b, hook.resume_rule);
 	r = bpf_map_lookup_elem(&rules, &first);
 	if (r) {
-		number = r->class_number;
+		number = class_of_rule(&b, r);
 		resume = r->resume;
 		if (!number) { /* settings: protect */
 			hs->exempt++;

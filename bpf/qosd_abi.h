@@ -11,9 +11,9 @@
 #include <linux/types.h>
 #endif
 
-#define QOSD_ABI 1
+#define QOSD_ABI 2
 
-#define QOSD_RULES_MAX    512 /* rules a hook: bits of a row */
+#define QOSD_RULES_MAX    512 /* rules a hook: bits of a row; a run of rules has one bit */
 #define QOSD_SETS_MAX     64  /* sets a daemon: slots of the outer maps */
 #define QOSD_DEPTH_MAX    8   /* classes from a leaf to the root, both counted */
 #define QOSD_CLASSES_MAX  65000
@@ -212,6 +212,7 @@ enum qosd_use {
 	QOSD_USE_LENGTH = 256,
 	QOSD_USE_TCP_FLAGS = 512,
 	QOSD_USE_ICMP_TYPE = 1024,
+	QOSD_USE_RUNS = 2048, /* rules whose class an address tells */
 };
 
 /* What stands for "the packet has none" in each field. */
@@ -234,10 +235,25 @@ struct qosd_wide_index {
 	__u16 row[65536 + 1]; /* a port or QOSD_NO_PORT, a length */
 };
 
+/* What an address index says of the longest prefix that covers an address. */
+struct qosd_place {
+	__u32 row;          /* of all prefixes that cover it */
+	__u32 class_number; /* where a run tells its rules apart by this address; 0: no rule of it has the address */
+};
+
+/* Many rules that differ in nothing but one address share a bit, and the address says whose it is. */
+enum qosd_teller {
+	QOSD_TELLER_RULE, /* its own class_number */
+	QOSD_TELLER_SRC,
+	QOSD_TELLER_DST,
+};
+
 /* The first rule of a class that holds ends the search, or with `conform: continue` it goes on at `resume`. */
 struct qosd_rule {
 	__u32 class_number; /* 0: protected, passes */
-	__u32 resume;       /* the rule behind the class's last one */
+	__u16 resume;       /* the rule behind the class's last one */
+	__u8 teller;        /* enum qosd_teller; a class that continues has rules of its own */
+	__u8 pad;
 };
 
 /* A yes-or-no question with a row for each answer. */
@@ -280,6 +296,7 @@ static_assert(sizeof(struct qosd_class_conf) == 64, "class_conf");
 static_assert(sizeof(struct qosd_class_clock) == 64, "class_clock");
 static_assert(sizeof(struct qosd_class_stats) == 48, "class_stats");
 static_assert(sizeof(struct qosd_set_stats) == 48, "set_stats");
+static_assert(sizeof(struct qosd_place) == 8, "place");
 static_assert(sizeof(struct qosd_rule) == 8, "rule");
 static_assert(sizeof(struct qosd_atom) == 16, "atom");
 static_assert(sizeof(struct qosd_table_conf) == 80 + 16 * QOSD_ATOMS_MAX, "table_conf");

@@ -10,6 +10,7 @@
 #include "ifb_name.h"
 #include "names.h"
 #include "rules.h"
+#include "runs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -485,11 +486,37 @@ static bool may_swallow(const struct rule *early, const struct rule *late)
 	return early->cls->conform != CONFORM_CONTINUE && (early->cls == late->cls || !is_below(early->cls, late->cls));
 }
 
+static bool swallows(const struct rules *r, size_t early, size_t late)
+{
+	return may_swallow(&r->v[early], &r->v[late]) && rule_implies(&r->v[late], &r->v[early]);
+}
+
+/* Of a run only the rule can swallow that has the address of the later one. */
+static size_t swallower_in_run(const struct rules *r, const struct run *run, size_t late, size_t n_early)
+{
+	const struct literal *l = rule_literal(&r->v[late], run->field, 0);
+
+	for (; l; l = rule_literal(&r->v[late], run->field, (size_t)(l - r->v[late].literals) + 1)) {
+		long rule = !l->negated && l->n ? runs_rule_at(run, &l->prefixes[0]) : -1;
+
+		if (rule >= 0 && (size_t)rule < n_early && swallows(r, (size_t)rule, late))
+			return (size_t)rule;
+	}
+	return n_early;
+}
+
+/* The first that does. */
 static const struct rule *swallower(const struct rules *r, size_t late, size_t n_early)
 {
-	for (size_t i = 0; i < n_early; i++)
-		if (may_swallow(&r->v[i], &r->v[late]) && rule_implies(&r->v[late], &r->v[i]))
-			return &r->v[i];
+	const struct run *run;
+	size_t rule;
+
+	for (size_t i = 0; i < n_early; i += run ? run->n : 1) {
+		run = runs_of(r, i);
+		rule = run ? swallower_in_run(r, run, late, n_early) : swallows(r, i, late) ? i : n_early;
+		if (rule < n_early)
+			return &r->v[rule];
+	}
 	return NULL;
 }
 

@@ -669,6 +669,7 @@ static struct model_class *build_class(struct builder *b, struct model_hook *h, 
 	const struct w_class *w = &e->keys;
 	struct model_class *c = arena_new_of(b->a, struct model_class);
 
+	c->index = h->n_classes;
 	h->classes[h->n_classes++] = c;
 	c->name = w->name.s ? w->name.s : "";
 	c->pos = w->pos;

@@ -66,6 +66,7 @@ struct model_class {
 	struct model_class **children;
 	size_t n_children;
 	unsigned level;    /* the root's is 0 */
+	size_t index;      /* in the hook's classes; the root's is 0 */
 	uint64_t rate_Bps; /* bytes a second; 0: this class has no rate of its own (never in htb) */
 	uint64_t burst;    /* bytes; 0 only where rate_Bps is 0 */
 	uint32_t mtu;      /* bytes; 0: any size. Without a rate mtu is 0 and exceed drop: nothing exceeds. In htb

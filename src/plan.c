@@ -191,10 +191,10 @@ static const struct model_class *rated_ancestor(const struct model_class *c)
 
 const struct plan_class *plan_find_class(const struct plan_hook *h, const struct model_class *c)
 {
-	for (size_t i = 0; c && i < h->n_classes; i++)
-		if (h->classes[i].cls == c)
-			return &h->classes[i];
-	return NULL;
+	size_t first = h->n_classes && !h->classes[0].cls->parent; /* the root, where it has a rate */
+	size_t i = c && c->parent ? first + c->index : 0;
+
+	return c && i < h->n_classes && h->classes[i].cls == c ? &h->classes[i] : NULL;
 }
 
 static bool is_policed(const struct model_class *c)
@@ -240,6 +240,17 @@ static bool number_class(struct planner *p, struct plan_hook *h, const struct mo
 	return true;
 }
 
+/* Map sizes grow in powers of two, so that a class more rarely means new maps. */
+static uint32_t room_for(const struct plan_hook *h)
+{
+	uint32_t highest = 0;
+
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (h->classes[i].number > highest)
+			highest = h->classes[i].number;
+	return power_of_two(highest + 1 > 16 ? highest + 1 : 16);
+}
+
 static bool number_classes(struct planner *p, struct plan_hook *h)
 {
 	const struct model_hook *m = h->hook;
@@ -250,6 +261,7 @@ static bool number_classes(struct planner *p, struct plan_hook *h)
 	for (size_t i = 0; i < m->n_classes; i++)
 		if (!number_class(p, h, m->classes[i]))
 			return false;
+	h->room = room_for(h);
 	return true;
 }
 
@@ -257,17 +269,6 @@ const char *plan_class_what(struct planner *p, const struct plan_hook *h, const 
 {
 	return arena_printf(p->a, "class %s of %s %s", c->name, h->ifname,
 			    h->dir == DIR_INGRESS ? "ingress" : "egress");
-}
-
-/* Map sizes grow in powers of two, so that a class more rarely means new maps. */
-static uint32_t class_room(const struct plan_hook *h)
-{
-	uint32_t highest = 0;
-
-	for (size_t i = 0; i < h->n_classes; i++)
-		if (h->classes[i].number > highest)
-			highest = h->classes[i].number;
-	return power_of_two(highest + 1 > 16 ? highest + 1 : 16);
 }
 
 static void want_hook_maps(struct planner *p, const struct plan_hook *h)
@@ -293,7 +294,7 @@ static void want_hook_maps(struct planner *p, const struct plan_hook *h)
 		o->map.outer = "";
 		o->measured = maps[i].measured;
 		if (maps[i].by_class)
-			o->map.max_entries = class_room(h);
+			o->map.max_entries = h->room;
 	}
 }
 
@@ -487,7 +488,7 @@ static uint32_t clsact_parent(enum direction dir)
  * again. */
 static uint64_t build_id_with_maps(const struct planner *p, const struct plan_hook *h)
 {
-	return h->hook ? p->in->prog_build_id ^ (class_room(h) * 0x9e3779b97f4a7c15ull) : p->in->prog_build_id;
+	return h->hook ? p->in->prog_build_id ^ (h->room * 0x9e3779b97f4a7c15ull) : p->in->prog_build_id;
 }
 
 static struct kobj_filter *want_filter(struct planner *p, const struct plan_hook *h, struct pos pos, const char *what,
@@ -520,20 +521,10 @@ static struct prog_spec *new_spec(struct planner *p, enum prog_kind kind)
 	return spec;
 }
 
-static uint32_t rule_behind(const struct rules *rules, const struct model_class *c)
-{
-	uint32_t next = 0;
-
-	for (size_t i = 0; i < rules->n; i++)
-		if (rules->v[i].cls == c)
-			next = (uint32_t)i + 1;
-	return next;
-}
-
 /* A class with `conform: continue`: its policer, and behind it the classifier again for the rules that follow. In a
  * band of its own in the order of the rules, before the filters of the other classes. */
 static void want_continue(struct planner *p, const struct plan_hook *h, const struct plan_class *pc, uint16_t nth,
-			  const struct prog_spec *classify, const struct rules *rules, const struct prog_spec *wan)
+			  const struct prog_spec *classify, const struct prog_spec *wan)
 {
 	uint16_t pref = (uint16_t)(KOBJ_PREF_CONTINUE + 2 * nth);
 	struct prog_spec *again = new_spec(p, PROG_CLASSIFY);
@@ -549,12 +540,12 @@ static void want_continue(struct planner *p, const struct plan_hook *h, const st
 	again->conf.learn_n = 0;
 	again->n_fence = 0;
 	again->conf.resume_class = pc->number;
-	again->conf.resume_rule = rule_behind(rules, pc->cls);
+	again->conf.resume_rule = tables_behind(classify->tables, pc->number);
 	want_filter(p, h, pc->cls->pos, what, again, (uint16_t)(pref + 1), 1)->da = true;
 }
 
 static void want_tc_filters(struct planner *p, const struct plan_hook *h, const struct link *l,
-			    const struct prog_spec *classify, const struct rules *rules)
+			    const struct prog_spec *classify)
 {
 	const struct prog_spec *wan = new_spec(p, PROG_CLASSIFY_WAN), *pass = new_spec(p, PROG_PASS);
 	const struct model_class *dflt = h->hook->dflt;
@@ -570,7 +561,7 @@ static void want_tc_filters(struct planner *p, const struct plan_hook *h, const 
 		if (!c->parent) /* the root: only ever an ancestor */
 			continue;
 		if (c->conform == CONFORM_CONTINUE) {
-			want_continue(p, h, pc, continues++, classify, rules, wan);
+			want_continue(p, h, pc, continues++, classify, wan);
 			continue;
 		}
 		if (c == dflt || !is_policed(c))
@@ -679,7 +670,7 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	if (!spec->tables)
 		return;
 	if (h->engine == ENGINE_TC)
-		want_tc_filters(p, h, l, spec, rules);
+		want_tc_filters(p, h, l, spec);
 	want_filter(p, h, h->hook->pos,
 		    arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress"), spec,
 		    KOBJ_PREF_CLASSIFY, 1)
@@ -826,12 +817,14 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
 	return p.plan;
 }
 
-static struct kobj *find_object(const struct kobj_set *s, const struct kobj *key)
+static int compare_objects(const void *a, const void *b)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (kobj_cmp(&s->v[i], key) == 0)
-			return &s->v[i];
-	return NULL;
+	return kobj_cmp(a, b);
+}
+
+static const struct kobj *find_object(const struct kobj_set *s, const struct kobj *key)
+{
+	return s->n ? bsearch(key, s->v, s->n, sizeof(*s->v), compare_objects) : NULL;
 }
 
 static bool has_egress_filter(const struct kobj_set *s, int ifindex)

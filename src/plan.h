@@ -47,6 +47,7 @@ struct plan_hook {
 	const char *path;           /* "hooks/wan0-ingress" */
 	struct plan_class *classes; /* root with a rate first, then in the order of the file */
 	size_t n_classes;
+	uint32_t room; /* entries of the maps by class number */
 };
 
 struct plan_set {

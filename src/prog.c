@@ -194,13 +194,22 @@ static int fill_array(int fd, const struct own_map *m)
 	return err;
 }
 
+/* A batch wants keys and values packed. */
 static int fill_keys(int fd, const struct own_map *m)
 {
-	for (size_t i = 0; i < m->n; i++)
-		if (bpf_map_update_elem(fd, (const char *)m->keys + i * m->key_step,
-					(const char *)m->values + i * m->value_step, BPF_ANY))
-			return -errno;
-	return 0;
+	size_t key_size = bpf_map__key_size(m->map), value_size = bpf_map__value_size(m->map);
+	char *keys = xcalloc(m->n, key_size), *values = xcalloc(m->n, value_size);
+	uint32_t n = (uint32_t)m->n;
+	int err;
+
+	for (size_t i = 0; i < m->n; i++) {
+		memcpy(keys + i * key_size, (const char *)m->keys + i * m->key_step, key_size);
+		memcpy(values + i * value_size, (const char *)m->values + i * m->value_step, value_size);
+	}
+	err = n && bpf_map_update_batch(fd, keys, values, &n, NULL) ? -errno : 0;
+	free(keys);
+	free(values);
+	return err;
 }
 
 static int fill_own_maps(const struct own_maps *own)
@@ -278,7 +287,7 @@ static int own_rows(struct load *l, const struct tables *t)
 
 static int own_prefixes(struct load *l, struct bpf_map *map, const struct tables_prefix *v, size_t n)
 {
-	return n ? own_map(&l->own, (struct own_map){map, &v->key, &v->row, n, sizeof(*v), sizeof(*v)}) : 0;
+	return n ? own_map(&l->own, (struct own_map){map, &v->key, &v->place, n, sizeof(*v), sizeof(*v)}) : 0;
 }
 
 /* One entry that is a whole table. */

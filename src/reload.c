@@ -212,18 +212,23 @@ struct name_ctx {
 	const struct kobj_set *wanted; /* NULL: nothing is */
 };
 
+static int compare_objects(const void *a, const void *b)
+{
+	return kobj_cmp(a, b);
+}
+
 static const char *link_name(void *ctx, int ifindex)
 {
 	const struct name_ctx *names = ctx;
 	const struct link *l = links_by_index(&names->s->links, ifindex);
+	const struct kobj key = {.kind = KOBJ_LINK, .link.ifindex = ifindex}, *made = NULL;
 
 	if (l)
 		return l->name;
 	/* An ifb that is about to be made has its index already. */
-	for (size_t i = 0; names->wanted && i < names->wanted->n; i++)
-		if (names->wanted->v[i].kind == KOBJ_LINK && names->wanted->v[i].link.ifindex == ifindex)
-			return names->wanted->v[i].link.name;
-	return NULL;
+	if (names->wanted && names->wanted->n)
+		made = bsearch(&key, names->wanted->v, names->wanted->n, sizeof(key), compare_objects);
+	return made ? made->link.name : NULL;
 }
 
 static char *describe(struct arena *a, const struct shaper *s, const struct plan *plan, const struct step *step)

@@ -2,6 +2,7 @@
 #include "rules.h"
 
 #include "../bpf/qosd_abi.h"
+#include "runs.h"
 
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -778,11 +779,9 @@ static void add_rules(struct build *b, const struct dnf *x, const struct model_c
 {
 	for (size_t i = 0; i < x->n && !b->over; i++) {
 		struct rule *r;
-		char how_many[24];
 
-		if (b->rules.n == RULES_MAX) {
-			(void)snprintf(how_many, sizeof(how_many), "%zu", b->rules.n + x->n - i);
-			too_many(b, x->v[i].pos, how_many);
+		if (b->rules.n == RULES_BOUND) {
+			too_many(b, x->v[i].pos, "thousands of");
 			return;
 		}
 		r = vec_add(b->a, &b->rules);
@@ -809,6 +808,37 @@ static void add_class(struct build *b, const struct dnf *above, const struct mod
 		add_rules(b, &own, c);
 }
 
+/* The first rule that finds no bit left. */
+static size_t first_beyond(const struct rules *r)
+{
+	size_t bits = 0, i = 0;
+
+	while (i < r->n && bits < RULES_MAX) {
+		const struct run *run = runs_of(r, i);
+
+		i += run ? run->n : 1;
+		bits++;
+	}
+	return i;
+}
+
+/* A run takes one bit, every other rule one of its own. */
+static void share_bits(struct build *b, struct rules *r)
+{
+	char how_many[24];
+	size_t bits;
+
+	runs_find(b->a, r);
+	bits = runs_bits(r);
+	if (bits <= RULES_MAX)
+		return;
+	(void)snprintf(how_many, sizeof(how_many), "%zu", bits);
+	r->n = first_beyond(r);
+	too_many(b, r->v[r->n].pos, how_many);
+	while (r->n_runs && r->runs[r->n_runs - 1].first >= r->n)
+		r->n_runs--;
+}
+
 struct rules *rules_build(struct arena *a, struct diag *d, const struct model *m, const struct model_hook *h)
 {
 	struct build b = {.a = a, .scratch = arena_new(), .d = d, .h = h, .out = arena_new_of(a, struct rules)};
@@ -821,6 +851,7 @@ struct rules *rules_build(struct arena *a, struct diag *d, const struct model *m
 	b.out->n = b.rules.n;
 	b.out->never = b.never.v;
 	b.out->n_never = b.never.n;
+	share_bits(&b, b.out);
 	arena_free(b.scratch);
 	return b.out;
 }

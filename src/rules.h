@@ -9,7 +9,8 @@
 
 #include "model.h"
 
-#define RULES_MAX 512 /* bits of the classifier, QOSD_RULES_MAX of bpf/qosd_abi.h */
+#define RULES_MAX   512    /* bits of the classifier, QOSD_RULES_MAX of bpf/qosd_abi.h; a run takes one */
+#define RULES_BOUND 140000 /* rules of one hook, those of runs counted one by one */
 
 enum field {
 	FIELD_SRC,
@@ -61,16 +62,36 @@ struct never {
 	const struct model_class *cls; /* NULL: in protect */
 };
 
+/* A prefix of a run, and the rule that has it. */
+struct run_prefix {
+	struct prefix prefix;
+	size_t rule;
+};
+
+/* Rules side by side that tell the same apart from one address each: the customers of a provider. They differ in
+ * nothing but one plain literal on this field, whose prefixes are apart from the others'. At most one of them holds, so
+ * they share a bit of the classifier, and the address says whose it is. */
+struct run {
+	enum field field;            /* SRC or DST */
+	size_t first, n;             /* rules */
+	struct run_prefix *prefixes; /* sorted by address */
+	size_t n_prefixes;
+};
+
+#define RUNS_MAX 2 /* one a field */
+
 struct rules {
 	struct rule *v; /* protect first, then the classes depth first, children before their parent's own rules */
 	size_t n;
+	struct run runs[RUNS_MAX]; /* by place */
+	size_t n_runs;
 	bool uses[FIELDS];
 	struct never *never;
 	size_t n_never;
 };
 
-/* More than RULES_MAX rules are told to d at the match that goes beyond; then the rules are cut off and not to be used.
- * Never NULL. */
+/* More than RULES_MAX rules, each run counted as one, are told to d at the match that goes beyond; then the rules are
+ * cut off and not to be used. Never NULL. */
 struct rules *rules_build(struct arena *a, struct diag *d, const struct model *m, const struct model_hook *h);
 
 /* What the classifier sees of one packet. Absent values are -1 (has_ports for the ports). */
@@ -88,6 +109,9 @@ struct packet_fields {
 	int icmp_type;      /* of ICMP or ICMPv6, as proto says */
 	const char *in_dev; /* where it came in; "" for none */
 };
+
+/* The first literal on the field, from the i-th literal on. NULL: there is none. */
+const struct literal *rule_literal(const struct rule *r, enum field field, size_t i);
 
 /* Does every packet that narrow holds for satisfy wide, too? Only said where it is provable. */
 bool rule_implies(const struct rule *narrow, const struct rule *wide);

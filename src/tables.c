@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "digest.h"
+#include "runs.h"
 
 #define BUCKETS    4096
 #define V4_BITS    96 /* ::ffff:0:0/96 holds the IPv4 addresses */
@@ -13,12 +14,36 @@
 struct builder {
 	struct arena *a, *scratch;
 	struct diag *d;
-	const struct rules *r;
+	const struct rules *all; /* as they were given */
+	const struct rules *r;   /* one a bit: of a run its first, which stands for all of them */
+	const struct run **runs; /* by bit: what it stands for; NULL: itself */
 	const struct tables_names *names;
 	struct tables *t;
 	VEC(uint32_t) same_hash; /* by row: the next one in its bucket + 1 */
 	uint32_t bucket[BUCKETS];
 };
+
+/* ---- bits ----------------------------------------------------------------------------------------------------------
+ */
+
+static void give_bits(struct builder *b)
+{
+	struct rules *packed = arena_new_of(b->scratch, struct rules);
+
+	packed->v = arena_array(b->scratch, b->all->n, sizeof(*packed->v));
+	b->runs = arena_array(b->scratch, b->all->n, sizeof(const struct run *));
+	b->t->bit = arena_array(b->a, b->all->n, sizeof(*b->t->bit));
+	for (size_t first = 0, n; first < b->all->n; first += n) {
+		const struct run *run = runs_of(b->all, first);
+
+		n = run ? run->n : 1;
+		for (size_t i = 0; i < n; i++)
+			b->t->bit[first + i] = (uint32_t)packed->n;
+		b->runs[packed->n] = run;
+		packed->v[packed->n++] = b->all->v[first];
+	}
+	b->r = packed;
+}
 
 /* ---- rows ----------------------------------------------------------------------------------------------------------
  */
@@ -253,6 +278,7 @@ struct cover {
 struct mention {
 	struct qosd_lpm key;
 	size_t cover;
+	uint32_t class_number; /* of a run's rule */
 };
 
 struct mentions {
@@ -288,22 +314,40 @@ static int mention_cmp(const void *pa, const void *pb)
 	return a->cover < b->cover ? -1 : a->cover > b->cover;
 }
 
+static struct mention *add_mention(struct builder *b, struct mentions *m, const struct prefix *prefix)
+{
+	struct mention *mention = vec_add(b->scratch, m);
+
+	mention->key.prefixlen = prefix->bits;
+	memcpy(&mention->key.addr, &prefix->addr, sizeof(mention->key.addr));
+	mention->cover = m->covers.n - 1;
+	return mention;
+}
+
+/* All prefixes of a run are as those of one literal. */
+static void mention_run(struct builder *b, const struct run *run, struct mentions *m)
+{
+	*vec_add(b->scratch, &m->covers) = (struct cover){.rule = b->t->bit[run->first]};
+	for (size_t i = 0; i < run->n_prefixes; i++)
+		add_mention(b, m, &run->prefixes[i].prefix)->class_number =
+			(uint32_t)b->names->class_number(b->names->ctx, b->all->v[run->prefixes[i].rule].cls);
+}
+
 static void collect_mentions(struct builder *b, enum field field, struct mentions *m)
 {
 	for (size_t i = 0; i < b->r->n; i++) {
+		if (b->runs[i] && b->runs[i]->field == field) {
+			mention_run(b, b->runs[i], m);
+			continue;
+		}
 		for (size_t j = 0; j < b->r->v[i].n; j++) {
 			const struct literal *l = &b->r->v[i].literals[j];
 
 			if (l->field != field)
 				continue;
 			*vec_add(b->scratch, &m->covers) = (struct cover){.rule = i, .negated = l->negated};
-			for (size_t k = 0; k < l->n; k++) {
-				struct mention *mention = vec_add(b->scratch, m);
-
-				mention->key.prefixlen = l->prefixes[k].bits;
-				memcpy(&mention->key.addr, &l->prefixes[k].addr, sizeof(mention->key.addr));
-				mention->cover = m->covers.n - 1;
-			}
+			for (size_t k = 0; k < l->n; k++)
+				add_mention(b, m, &l->prefixes[k]);
 		}
 	}
 	if (m->n)
@@ -321,10 +365,10 @@ static uint32_t row_of_covers(struct builder *b, const struct mentions *m)
 }
 
 static void add_prefix(struct builder *b, struct tables_prefix **out, const struct qosd_lpm *key,
-		       const struct mentions *m)
+		       const struct mentions *m, uint32_t class_number)
 {
 	(*out)->key = *key;
-	(*out)->row = row_of_covers(b, m);
+	(*out)->place = (struct qosd_place){row_of_covers(b, m), class_number};
 	(*out)++;
 }
 
@@ -334,11 +378,12 @@ static void walk_family(struct builder *b, struct mentions *m, bool v4, struct t
 {
 	struct qosd_lpm root = {.prefixlen = v4 ? V4_BITS : 0};
 	const struct mention **stack = arena_array(b->scratch, m->n + 1, sizeof(*stack));
+	uint32_t *classes = arena_array(b->scratch, m->n + 2, sizeof(*classes)); /* [i]: below the i-th of the stack */
 	size_t depth = 0;
 
 	if (v4)
 		root.addr.b[10] = root.addr.b[11] = 0xff;
-	add_prefix(b, out, &root, m);
+	add_prefix(b, out, &root, m, 0);
 	for (size_t i = 0; i < m->n; i++) {
 		const struct mention *at = &m->v[i];
 
@@ -346,13 +391,14 @@ static void walk_family(struct builder *b, struct mentions *m, bool v4, struct t
 			continue;
 		while (depth && !lpm_covers(&stack[depth - 1]->key, &at->key))
 			m->covers.v[stack[--depth]->cover].n--;
+		classes[depth + 1] = at->class_number ? at->class_number : classes[depth];
 		stack[depth++] = at;
 		m->covers.v[at->cover].n++;
 		if (i + 1 < m->n && memcmp(&m->v[i + 1].key, &at->key, sizeof(at->key)) == 0)
 			continue; /* the same prefix in another literal */
 		if (memcmp(&(*out)[-1].key, &at->key, sizeof(at->key)) == 0)
 			(*out)--; /* the root stands in the rules too */
-		add_prefix(b, out, &at->key, m);
+		add_prefix(b, out, &at->key, m, classes[depth]);
 	}
 	while (depth)
 		m->covers.v[stack[--depth]->cover].n--;
@@ -470,13 +516,19 @@ static bool build_rules(struct builder *b)
 		const struct model_class *c = b->r->v[i].cls;
 		size_t last = i;
 
+		if (b->runs[i]) {
+			t->rules[i].teller = b->runs[i]->field == FIELD_SRC ? QOSD_TELLER_SRC : QOSD_TELLER_DST;
+			t->rules[i].resume = (uint16_t)(i + 1);
+			t->conf.uses |= QOSD_USE_RUNS;
+			continue;
+		}
 		if (!c)
 			continue;
 		for (size_t j = i + 1; j < b->r->n; j++)
 			if (b->r->v[j].cls == c)
 				last = j;
 		t->rules[i].class_number = (uint32_t)b->names->class_number(b->names->ctx, c);
-		t->rules[i].resume = (uint32_t)last + 1;
+		t->rules[i].resume = (uint16_t)(last + 1);
 		if (c->conform == CONFORM_CONTINUE && last == i && ++t->conf.rounds > QOSD_CONTINUE_MAX) {
 			diag_error(b->d, c->pos, "too-many-continues",
 				   "class %s continues when it conforms, as %d others of this hook do, which is as "
@@ -503,12 +555,13 @@ struct tables *tables_build(struct arena *a, struct diag *d, const struct rules 
 	struct tables *t = arena_new_of(a, struct tables);
 	bool fits;
 
-	if (r->n > QOSD_RULES_MAX) /* rules_build has said so */
+	if (runs_bits(r) > QOSD_RULES_MAX) /* rules_build has said so */
 		return NULL;
 	b = xcalloc(1, sizeof(*b));
-	*b = (struct builder){.a = a, .scratch = arena_new(), .d = d, .r = r, .names = names, .t = t};
-	t->conf.words = words_for(r->n);
-	for (size_t i = 0; i < r->n; i++)
+	*b = (struct builder){.a = a, .scratch = arena_new(), .d = d, .all = r, .names = names, .t = t};
+	give_bits(b);
+	t->conf.words = words_for(b->r->n);
+	for (size_t i = 0; i < b->r->n; i++)
 		t->conf.all[i / 64] |= 1ull << i % 64;
 	fits = build_rules(b) && build_atoms(b);
 	if (fits) {
@@ -557,7 +610,7 @@ static void and_row(struct tables_row *bits, const struct tables *t, uint32_t nu
 		bits->w[i] &= t->rows.v[number].w[i];
 }
 
-static uint32_t longest_prefix(const struct tables_prefix *v, size_t n, const struct in6_addr *addr)
+static struct qosd_place longest_prefix(const struct tables_prefix *v, size_t n, const struct in6_addr *addr)
 {
 	struct qosd_lpm key = {.prefixlen = 128};
 	const struct tables_prefix *best = NULL;
@@ -566,7 +619,7 @@ static uint32_t longest_prefix(const struct tables_prefix *v, size_t n, const st
 	for (size_t i = 0; i < n; i++)
 		if (lpm_covers(&v[i].key, &key) && (!best || v[i].key.prefixlen > best->key.prefixlen))
 			best = &v[i];
-	return best->row;
+	return best->place;
 }
 
 static uint32_t value_or(int value, uint32_t none)
@@ -592,10 +645,20 @@ static void and_small(struct tables_row *bits, const struct tables *t, const str
 		and_row(bits, t, t->small->icmp_type[value_or(p->icmp_type, QOSD_NO_ICMP_TYPE)]);
 }
 
+uint32_t tables_behind(const struct tables *t, uint32_t class_number)
+{
+	for (size_t i = 0; i < t->n_rules; i++)
+		if (t->rules[i].teller == QOSD_TELLER_RULE && t->rules[i].class_number == class_number)
+			return t->rules[i].resume;
+	return 0;
+}
+
 int tables_match(const struct tables *t, const struct packet_fields *p, uint32_t from, uint32_t in_ifindex,
-		 bool (*in_slot)(void *ctx, uint32_t slot, const struct in6_addr *addr), void *ctx)
+		 bool (*in_slot)(void *ctx, uint32_t slot, const struct in6_addr *addr), void *ctx,
+		 uint32_t *class_number)
 {
 	struct tables_row bits = row_all(t);
+	struct qosd_place src = {0}, dst = {0};
 
 	and_small(&bits, t, p);
 	if (t->sport)
@@ -604,10 +667,14 @@ int tables_match(const struct tables *t, const struct packet_fields *p, uint32_t
 		and_row(&bits, t, t->dport->row[p->has_ports ? p->dport : QOSD_NO_PORT]);
 	if (t->length)
 		and_row(&bits, t, t->length->row[p->length < QOSD_LENGTH_MAX ? p->length : QOSD_LENGTH_MAX]);
-	if (t->src.n)
-		and_row(&bits, t, longest_prefix(t->src.v, t->src.n, &p->src));
-	if (t->dst.n)
-		and_row(&bits, t, longest_prefix(t->dst.v, t->dst.n, &p->dst));
+	if (t->src.n) {
+		src = longest_prefix(t->src.v, t->src.n, &p->src);
+		and_row(&bits, t, src.row);
+	}
+	if (t->dst.n) {
+		dst = longest_prefix(t->dst.v, t->dst.n, &p->dst);
+		and_row(&bits, t, dst.row);
+	}
 	for (uint32_t i = 0; i < t->conf.n_atoms; i++) {
 		const struct qosd_atom *a = &t->conf.atoms[i];
 		bool holds = false;
@@ -620,8 +687,15 @@ int tables_match(const struct tables *t, const struct packet_fields *p, uint32_t
 		}
 		and_row(&bits, t, holds ? a->hit : a->miss);
 	}
-	for (uint32_t i = from; i < t->n_rules; i++)
-		if (row_has(&bits, i))
-			return (int)i;
+	for (uint32_t i = from; i < t->n_rules; i++) {
+		const struct qosd_rule *r = &t->rules[i];
+
+		if (!row_has(&bits, i))
+			continue;
+		*class_number = r->teller == QOSD_TELLER_SRC   ? src.class_number
+				: r->teller == QOSD_TELLER_DST ? dst.class_number
+							       : r->class_number;
+		return (int)i;
+	}
 	return -1;
 }

@@ -16,15 +16,16 @@ struct tables_row {
 
 struct tables_prefix {
 	struct qosd_lpm key;
-	uint32_t row; /* of all prefixes that cover this one */
+	struct qosd_place place;
 };
 
 struct tables {
 	struct qosd_table_conf conf;
 	VEC(struct tables_row) rows; /* no two alike; index and atoms hold their numbers */
-	struct qosd_rule *rules;
+	struct qosd_rule *rules;     /* one a bit */
 	size_t n_rules;
-	struct qosd_small_index *small;                 /* NULL: none of its fields is in use */
+	uint32_t *bit;                  /* of each rule that this was built from; those of a run share one */
+	struct qosd_small_index *small; /* NULL: none of its fields is in use */
 	struct qosd_wide_index *sport, *dport, *length; /* NULL: not in use */
 	VEC(struct tables_prefix) src, dst; /* not in use: empty; else ::/0 and ::ffff:0:0/96 are among them */
 };
@@ -44,9 +45,13 @@ struct tables *tables_build(struct arena *a, struct diag *d, const struct rules 
 /* A digest of everything in the tables: equal tables, equal digest, whatever order they were built in. */
 uint64_t tables_digest(const struct tables *t);
 
-/* What the classifier would find: the number of the first rule at or behind `from` that holds, or -1. The packet came
- * in on in_ifindex (0: nowhere); in_slot answers for memberships. */
+/* Where the classifier goes on behind a class with `conform: continue`: the bit behind its last rule. */
+uint32_t tables_behind(const struct tables *t, uint32_t class_number);
+
+/* What the classifier would find: the bit of the first rule at or behind bit `from` that holds, or -1, and whose class
+ * that is. The packet came in on in_ifindex (0: nowhere); in_slot answers for memberships. */
 int tables_match(const struct tables *t, const struct packet_fields *p, uint32_t from, uint32_t in_ifindex,
-		 bool (*in_slot)(void *ctx, uint32_t slot, const struct in6_addr *addr), void *ctx);
+		 bool (*in_slot)(void *ctx, uint32_t slot, const struct in6_addr *addr), void *ctx,
+		 uint32_t *class_number);
 
 #endif

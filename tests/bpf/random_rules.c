@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "random_rules.h"
 
+#include "runs.h"
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,14 +135,73 @@ static struct literal random_literal(struct arena *a, struct random *r, enum fie
 	return l;
 }
 
+/* ---- rules that differ in one address ---- */
+
+#define STRETCH_MAX 60
+
+static bool is_apart(const struct prefix *p, const struct prefix *others, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (prefix_contains(p, &others[i]) || prefix_contains(&others[i], p))
+			return false;
+	return true;
+}
+
+/* One or two prefixes that no rule of the stretch has yet. */
+static bool fill_teller(struct arena *a, struct random *r, struct literal *l, struct prefix *taken, size_t *n_taken)
+{
+	size_t wanted = 1 + one_in(r, 3);
+
+	l->n = 0;
+	l->prefixes = arena_array(a, wanted, sizeof(*l->prefixes));
+	for (int tries = 0; l->n < wanted && tries < 40; tries++) {
+		struct prefix p = random_prefix(r);
+
+		if (!p.bits || !is_apart(&p, taken, *n_taken))
+			continue;
+		l->prefixes[l->n++] = taken[(*n_taken)++] = p;
+	}
+	return l->n == wanted;
+}
+
+/* Up to max rules that differ in one literal on an address field; returns how many. */
+static size_t random_stretch(struct arena *a, struct random *r, struct rule *v, size_t max, struct model_class *classes,
+			     uint32_t n_classes)
+{
+	struct prefix taken[2 * STRETCH_MAX];
+	size_t at = v->n ? random_below(r, (uint32_t)v->n) : 0, n_taken = 0, n = 0;
+	struct literal *shared = v->literals;
+	enum field field = one_in(r, 2) ? FIELD_SRC : FIELD_DST;
+	struct rule first = *v;
+
+	if (!v->n)
+		return 1;
+	for (size_t i = 0; i < v->n; i++)
+		if (i != at && shared[i].field == field)
+			return 1; /* as it is */
+	for (; n < max && n < STRETCH_MAX; n++) {
+		v[n] = first;
+		v[n].cls = &classes[1 + random_below(r, n_classes - 1)];
+		v[n].literals = arena_array(a, first.n, sizeof(*shared));
+		memcpy(v[n].literals, shared, first.n * sizeof(*shared));
+		v[n].literals[at] = (struct literal){.field = field};
+		if (!fill_teller(a, r, &v[n].literals[at], taken, &n_taken)) {
+			v[n] = n ? (struct rule){0} : first;
+			break;
+		}
+	}
+	return n ? n : 1;
+}
+
 struct rules *random_rules(struct arena *a, struct random *r, size_t n, uint32_t fields, struct model_class *classes,
 			   uint32_t n_classes, struct model_set *sets, uint32_t n_sets)
 {
+	const uint32_t address = 1u << FIELD_SRC | 1u << FIELD_DST;
 	struct rules *out = arena_new_of(a, struct rules);
 
 	out->v = arena_array(a, n, sizeof(*out->v));
 	out->n = n;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0, made; i < n; i += made) {
 		struct rule *rule = &out->v[i];
 		uint32_t wanted = one_in(r, 50) ? 0 : 1 + random_below(r, 4);
 
@@ -153,7 +214,11 @@ struct rules *random_rules(struct arena *a, struct random *r, size_t n, uint32_t
 			if (fields >> field & 1)
 				rule->literals[rule->n++] = random_literal(a, r, field, sets, n_sets);
 		}
+		made = one_in(r, 20) && (fields & address) == address
+			       ? random_stretch(a, r, rule, n - i, classes, n_classes)
+			       : 1;
 	}
+	runs_find(a, out);
 	return out;
 }
 

@@ -15,7 +15,8 @@ struct random {
 /* 0 .. n - 1 */
 uint32_t random_below(struct random *r, uint32_t n);
 
-/* n rules of mostly 1 to 4 literals on fields of `fields` (bits 1 << enum field). Classes are from classes[1 ..
+/* n rules of mostly 1 to 4 literals on fields of `fields` (bits 1 << enum field), now and then many that differ in one
+ * address only. Classes are from classes[1 ..
  * n_classes - 1], sets sets[0 .. n_sets - 1], interfaces "1" .. "3". */
 struct rules *random_rules(struct arena *a, struct random *r, size_t n, uint32_t fields, struct model_class *classes,
 			   uint32_t n_classes, struct model_set *sets, uint32_t n_sets);

@@ -17,6 +17,7 @@
 
 #include "harness.skel.h"
 #include "random_rules.h"
+#include "runs.h"
 
 static struct test_hook h;
 static uint64_t seen[HARNESS_CLASSES]; /* packets of each class that class_of knows of */
@@ -787,6 +788,45 @@ static void each_of_the_most_rules_can_win(void **state)
 	}
 }
 
+/* Far more classes than bits: customers that an address tells apart. */
+static void thousands_of_customers_have_a_class_each(void **state)
+{
+	enum { CUSTOMERS = 3000 };
+	static struct rule v[CUSTOMERS + 2];
+	static struct literal l[CUSTOMERS + 2];
+	static struct prefix at[CUSTOMERS + 2];
+	static struct range web = {443, 443};
+	struct rules r = {.v = v, .n = CUSTOMERS + 2};
+	struct packet_buf p;
+	char address[32];
+
+	(void)state;
+	at[CUSTOMERS + 1] = prefix("10.0.0.0", 104);
+	l[0] = (struct literal){.field = FIELD_DPORT, .ranges = &web, .n = 1};
+	for (size_t i = 1; i < r.n; i++)
+		l[i] = (struct literal){.field = FIELD_DST, .prefixes = &at[i], .n = 1};
+	for (size_t i = 0; i < r.n; i++)
+		v[i] = (struct rule){.cls = &harness_classes[i <= 1 ? 14 + i : 1 + i % 13], .literals = &l[i], .n = 1};
+	for (size_t i = 1; i <= CUSTOMERS; i++) {
+		(void)snprintf(address, sizeof(address), "10.0.%zu.%zu", i / 256, i % 256);
+		at[i] = prefix(address, 128);
+	}
+	runs_find(h.arena, &r);
+	harness_rules(&h, &r);
+	assert_int_equal(h.spec.tables->n_rules, 3);
+	for (size_t i = 1; i <= CUSTOMERS; i += i < 20 ? 1 : 113) {
+		(void)snprintf(address, sizeof(address), "10.0.%zu.%zu", i / 256, i % 256);
+		p = udp_packet("1.1.1.1", address, 5, 6);
+		assert_int_equal(class_of(&p, NULL), v[i].cls - harness_classes);
+		p = udp_packet("1.1.1.1", address, 5, 443);
+		assert_int_equal(class_of(&p, NULL), 14);
+	}
+	p = udp_packet("1.1.1.1", "10.1.0.0", 5, 6);
+	assert_int_equal(class_of(&p, NULL), v[CUSTOMERS + 1].cls - harness_classes);
+	p = udp_packet("10.0.0.1", "11.1.0.0", 5, 6);
+	assert_int_equal(class_of(&p, NULL), 0);
+}
+
 /* ---- garbage ---- */
 
 /* A program that would drop everything it can: rate zero's neighbour for every field. */
@@ -911,6 +951,7 @@ int main(void)
 		TEST(length_is_that_of_one_segment),
 		TEST(same_as_rules_match_on_random_rules),
 		TEST(each_of_the_most_rules_can_win),
+		TEST(thousands_of_customers_have_a_class_each),
 		TEST(cut_off_anywhere_it_passes_unless_the_port_is_there),
 		TEST(garbage_passes),
 	};

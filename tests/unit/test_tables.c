@@ -15,9 +15,10 @@
 #include <cmocka.h>
 
 #include "../bpf/random_rules.h"
+#include "runs.h"
 
 #define ALL_FIELDS ((1u << FIELDS) - 1)
-#define CLASSES    9
+#define CLASSES    40
 #define SETS       3
 
 static struct model_class classes[CLASSES];
@@ -110,6 +111,14 @@ static struct packet_fields packet(const char *src, const char *dst, uint8_t pro
 	return p;
 }
 
+/* The bit of the rule that holds for the packet. */
+static int match(const struct tables *t, const struct packet_fields *p, uint32_t from)
+{
+	uint32_t number;
+
+	return tables_match(t, p, from, 0, in_slot, NULL, &number);
+}
+
 static struct prefix prefix(const char *s, uint8_t bits)
 {
 	struct prefix p = {.addr = address(s), .bits = bits};
@@ -135,10 +144,10 @@ static void first_rule_that_holds_wins(void **state)
 			     lan_only = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 80),
 			     none = packet("1.1.1.1", "11.0.0.1", IPPROTO_TCP, 80);
 
-	assert_int_equal(tables_match(t, &both, 0, 0, in_slot, NULL), 0);
-	assert_int_equal(tables_match(t, &both, 1, 0, in_slot, NULL), 1);
-	assert_int_equal(tables_match(t, &lan_only, 0, 0, in_slot, NULL), 1);
-	assert_int_equal(tables_match(t, &none, 0, 0, in_slot, NULL), -1);
+	assert_int_equal(match(t, &both, 0), 0);
+	assert_int_equal(match(t, &both, 1), 1);
+	assert_int_equal(match(t, &lan_only, 0), 1);
+	assert_int_equal(match(t, &none, 0), -1);
 	assert_int_equal(t->rules[0].class_number, 1);
 	assert_int_equal(t->rules[1].class_number, 2);
 	assert_int_equal(t->conf.words, 1);
@@ -154,6 +163,7 @@ static void same_as_rules_match_on_random_rules(void **state)
 	struct fixture *f = *state;
 	const char *env = getenv("QOSD_SEED");
 	uint64_t first = env ? strtoull(env, NULL, 0) : 1, last = env ? first : 150;
+	size_t told_by_address = 0;
 
 	for (uint64_t seed = first; seed <= last; seed++) {
 		struct random r = {.state = seed * 0x9e3779b97f4a7c15ull};
@@ -162,15 +172,148 @@ static void same_as_rules_match_on_random_rules(void **state)
 		struct tables *t = tables_build(f->arena, f->diag, rules, &names);
 
 		assert_non_null(t);
+		assert_int_equal(t->n_rules, runs_bits(rules));
 		for (int i = 0; i < 300; i++) {
 			struct packet_fields p = random_packet(&r);
-			int want = rules_match(rules, &p, in_set, NULL);
-			int got = tables_match(t, &p, 0, (uint32_t)atoi(p.in_dev), in_slot, NULL);
+			int rule = rules_match(rules, &p, in_set, NULL), want = rule < 0 ? -1 : (int)t->bit[rule];
+			uint32_t cls = 0, want_cls = rule < 0 ? 0 : (uint32_t)(rules->v[rule].cls - classes);
+			int got = tables_match(t, &p, 0, (uint32_t)atoi(p.in_dev), in_slot, NULL, &cls);
 
-			if (got != want)
-				fail_msg("seed %llu: rule %d, not %d, for %s", (unsigned long long)seed, got, want,
-					 packet_fields_text(&p));
+			told_by_address += rule >= 0 && runs_of(rules, (size_t)rule);
+			if (got != want || cls != want_cls)
+				fail_msg("seed %llu: bit %d of class %u, not %d of %u, for %s",
+					 (unsigned long long)seed, got, cls, want, want_cls, packet_fields_text(&p));
 		}
+	}
+	if (!env)
+		assert_true(told_by_address > 300);
+}
+
+/* ---- runs ---- */
+
+#define CUSTOMERS 10000
+
+/* Customer i has 10.x.y.z of his own and fd00:0:0:i::/64. */
+static struct rules *customers(struct arena *a, size_t n, size_t n_classes)
+{
+	struct rules *r = arena_new_of(a, struct rules);
+
+	r->v = arena_array(a, n, sizeof(*r->v));
+	for (size_t i = 0; i < n; i++) {
+		struct literal *l = arena_new_of(a, struct literal);
+
+		*l = (struct literal){.field = FIELD_SRC, .prefixes = arena_array(a, 2, sizeof(*l->prefixes)), .n = 2};
+		l->prefixes[0] = prefix("10.0.0.0", 128);
+		l->prefixes[1] = prefix("fd00::", 64);
+		for (int byte = 0; byte < 3; byte++)
+			l->prefixes[0].addr.s6_addr[15 - byte] = l->prefixes[1].addr.s6_addr[7 - byte] =
+				(uint8_t)(i >> 8 * byte);
+		r->v[r->n++] = (struct rule){.cls = &classes[1 + i % n_classes], .literals = l, .n = 1};
+	}
+	return r;
+}
+
+static uint32_t class_of_src(const struct tables *t, const struct in6_addr *src)
+{
+	struct packet_fields p = packet("10.0.0.0", "1.1.1.1", IPPROTO_TCP, 1);
+	uint32_t cls = 0;
+
+	p.src = *src;
+	p.family = IN6_IS_ADDR_V4MAPPED(src) ? 4 : 6;
+	(void)tables_match(t, &p, 0, 0, in_slot, NULL, &cls);
+	return cls;
+}
+
+static void ten_thousand_customers_are_one_bit(void **state)
+{
+	struct fixture *f = *state;
+	struct rules *r = customers(f->arena, CUSTOMERS, CLASSES - 1);
+	struct tables *t;
+
+	runs_find(f->arena, r);
+	assert_int_equal(r->n_runs, 1);
+	assert_int_equal(r->runs[0].n, CUSTOMERS);
+	t = tables_build(f->arena, f->diag, r, &names);
+	assert_non_null(t);
+	assert_int_equal(t->n_rules, 1);
+	assert_int_equal(t->conf.words, 1);
+	assert_int_equal(t->src.n, 2 * CUSTOMERS + 2);
+	for (size_t i = 0; i < CUSTOMERS; i += 97)
+		for (size_t j = 0; j < 2; j++)
+			assert_int_equal(class_of_src(t, &r->v[i].literals->prefixes[j].addr), 1 + i % (CLASSES - 1));
+	assert_int_equal(class_of_src(t, &(struct in6_addr){{{0}}}), 0);
+}
+
+/* A customer whose address another one has, too, sees nothing of it: the first one wins. */
+static void shared_addresses_end_a_run(void **state)
+{
+	struct fixture *f = *state;
+	struct rules *r = customers(f->arena, 39, 39);
+	struct tables *t;
+
+	r->v[25].literals->prefixes[0] = prefix("10.0.0.0", 125); /* customers 0 to 7 */
+	runs_find(f->arena, r);
+	assert_int_equal(r->n_runs, 1);
+	assert_int_equal(r->runs[0].first, 8);
+	assert_int_equal(r->runs[0].n, 31);
+	t = tables_build(f->arena, f->diag, r, &names);
+	assert_int_equal(t->n_rules, 9);
+	for (size_t i = 0; i < 39; i++)
+		if (i != 25)
+			assert_int_equal(class_of_src(t, &r->v[i].literals->prefixes[0].addr), 1 + i);
+	assert_int_equal(class_of_src(t, &r->v[25].literals->prefixes[0].addr), 1);
+	assert_int_equal(class_of_src(t, &r->v[25].literals->prefixes[1].addr), 26);
+}
+
+static void what_continues_or_asks_more_has_a_bit_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct rules *r = customers(f->arena, 30, 30);
+	struct range web = {443, 443};
+	struct literal more[2] = {r->v[20].literals[0], {.field = FIELD_DPORT, .ranges = &web, .n = 1}};
+
+	classes[11].conform = CONFORM_CONTINUE;
+	r->v[20].literals = more;
+	r->v[20].n = 2;
+	runs_find(f->arena, r);
+	assert_int_equal(r->n_runs, 1);
+	assert_int_equal(r->runs[0].first, 0);
+	assert_int_equal(r->runs[0].n, 10);
+	assert_int_equal(runs_bits(r), 21);
+	assert_int_equal(runs_rule_at(&r->runs[0], &r->v[3].literals->prefixes[1]), 3);
+	assert_int_equal(runs_rule_at(&r->runs[0], &r->v[10].literals->prefixes[1]), -1);
+}
+
+static void what_stands_around_a_run_keeps_its_place(void **state)
+{
+	struct fixture *f = *state;
+	struct rules *r = customers(f->arena, 22, 22);
+	struct prefix some = prefix("10.0.0.8", 125), all = prefix("10.0.0.0", 104);
+	struct literal front = {.field = FIELD_SRC, .prefixes = &some, .n = 1, .negated = false},
+		       behind = {.field = FIELD_SRC, .prefixes = &all, .n = 1};
+	struct range web = {443, 443};
+	struct literal both[2] = {front, {.field = FIELD_DPORT, .ranges = &web, .n = 1}};
+	struct tables *t;
+
+	r->v[0].literals = both; /* tcp/443 of customers 8 to 15 */
+	r->v[0].n = 2;
+	r->v[21].literals = &behind;
+	runs_find(f->arena, r);
+	assert_int_equal(r->runs[0].first, 1);
+	assert_int_equal(r->runs[0].n, 20);
+	t = tables_build(f->arena, f->diag, r, &names);
+	assert_int_equal(t->n_rules, 3);
+	for (size_t i = 1; i < 21; i++) {
+		struct packet_fields p = packet("10.0.0.0", "1.1.1.1", IPPROTO_TCP, 443);
+		uint32_t cls;
+
+		p.src = r->v[i].literals->prefixes[0].addr;
+		(void)tables_match(t, &p, 0, 0, in_slot, NULL, &cls);
+		assert_int_equal(cls, i >= 8 && i < 16 ? 1 : 1 + i);
+		(void)tables_match(t, &p, 1, 0, in_slot, NULL, &cls);
+		assert_int_equal(cls, 1 + i);
+		(void)tables_match(t, &p, 2, 0, in_slot, NULL, &cls);
+		assert_int_equal(cls, 22);
 	}
 }
 
@@ -185,8 +328,8 @@ static void v6_everything_is_not_v4(void **state)
 	struct packet_fields v4 = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443),
 			     v6 = packet("fd00::1", "fd00::2", IPPROTO_TCP, 443);
 
-	assert_int_equal(tables_match(t, &v4, 0, 0, in_slot, NULL), -1);
-	assert_int_equal(tables_match(t, &v6, 0, 0, in_slot, NULL), 0);
+	assert_int_equal(match(t, &v4, 0), -1);
+	assert_int_equal(match(t, &v6, 0), 0);
 }
 
 static void nested_prefixes_of_one_and_of_many_rules(void **state)
@@ -209,7 +352,7 @@ static void nested_prefixes_of_one_and_of_many_rules(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct packet_fields p = packet(cases[i].src, "1.1.1.1", IPPROTO_TCP, 1);
 
-		assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), cases[i].rule);
+		assert_int_equal(match(t, &p, 0), cases[i].rule);
 	}
 }
 
@@ -226,11 +369,11 @@ static void absent_values_satisfy_only_negations(void **state)
 	struct packet_fields p = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443);
 
 	p.vlan = 4095;
-	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), 0);
+	assert_int_equal(match(t, &p, 0), 0);
 	p.has_ports = false;
-	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), -1);
+	assert_int_equal(match(t, &p, 0), -1);
 	p.vlan = -1;
-	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), 1);
+	assert_int_equal(match(t, &p, 0), 1);
 }
 
 static void an_absent_interface_is_not_where_local_packets_come_from(void **state)
@@ -242,7 +385,7 @@ static void an_absent_interface_is_not_where_local_packets_come_from(void **stat
 	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
 	struct packet_fields p = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443);
 
-	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), -1);
+	assert_int_equal(match(t, &p, 0), -1);
 }
 
 static void continue_goes_on_behind_the_last_rule_of_the_class(void **state)
@@ -303,7 +446,7 @@ static void no_rules_at_all(void **state)
 	struct tables *t = tables_build(f->arena, f->diag, &r, &names);
 	struct packet_fields p = packet("1.1.1.1", "10.0.0.1", IPPROTO_TCP, 443);
 
-	assert_int_equal(tables_match(t, &p, 0, 0, in_slot, NULL), -1);
+	assert_int_equal(match(t, &p, 0), -1);
 }
 
 static void digest_follows_the_content(void **state)
@@ -328,6 +471,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(first_rule_that_holds_wins, setup, teardown),
 		cmocka_unit_test_setup_teardown(same_as_rules_match_on_random_rules, setup, teardown),
+		cmocka_unit_test_setup_teardown(ten_thousand_customers_are_one_bit, setup, teardown),
+		cmocka_unit_test_setup_teardown(shared_addresses_end_a_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_continues_or_asks_more_has_a_bit_of_its_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_stands_around_a_run_keeps_its_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(v6_everything_is_not_v4, setup, teardown),
 		cmocka_unit_test_setup_teardown(nested_prefixes_of_one_and_of_many_rules, setup, teardown),
 		cmocka_unit_test_setup_teardown(absent_values_satisfy_only_negations, setup, teardown),
