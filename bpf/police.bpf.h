@@ -21,7 +21,7 @@ struct act {
 	__u32 above;                /* the class above the one that was charged last, or 0 */
 	__u32 error;                /* a class without its maps' entries */
 	__u8 remark, dscp;          /* remark: dscp is to be written */
-	__u8 pad[2];
+	__u16 queue;                /* htb: for skb->queue_mapping; 0: leave it */
 };
 
 enum verdict { /* an int, as global functions return */
@@ -107,8 +107,10 @@ static __always_inline int take_remarks(struct act *a, __u32 number)
 
 	if (!c)
 		return VERDICT_PASS;
-	if (c->kind == QOSD_KIND_HTB)
+	if (c->kind == QOSD_KIND_HTB) {
 		a->classid = c->classid;
+		a->queue = c->queue;
+	}
 	if (c->remark & QOSD_REMARK_DSCP) {
 		a->remark = 1;
 		a->dscp = c->remark_dscp;

@@ -70,6 +70,8 @@ static __always_inline int leave_alone(struct __sk_buff *skb)
 	skb->tc_index = QOSD_TC_EXEMPT;
 	if (hook.htb_direct)
 		skb->priority = hook.htb_direct;
+	if (hook.htb_direct_queue)
+		skb->queue_mapping = hook.htb_direct_queue;
 	return TC_ACT_UNSPEC;
 }
 
@@ -94,6 +96,8 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *p,
 		skb->mark = (skb->mark & ~a->mark_mask) | a->mark;
 	if (a->classid)
 		skb->priority = a->classid;
+	if (a->queue) /* as if it had been received there: skb_tx_hash() sends it from the queue of that number */
+		skb->queue_mapping = a->queue;
 	if (a->error || (a->remark && remark_dscp(skb, p, a->dscp)))
 		hs->errors++;
 	return TC_ACT_UNSPEC;

@@ -118,7 +118,8 @@ struct qosd_class_conf {
 	__u8 conform_continue;
 	__u8 remark; /* bits of QOSD_REMARK_* */
 	__u8 remark_dscp;
-	__u8 pad[22];
+	__u16 queue; /* HTB: where that class's tree is, for skb->queue_mapping, from 1; 0: leave it */
+	__u8 pad[20];
 };
 
 /* One cache line: the only word that packets write. For POLICE the time at which the bucket would be empty of debt
@@ -188,6 +189,7 @@ struct qosd_hook_conf {
 	__u32 mpu;
 	__u32 linklayer;        /* enum qosd_linklayer */
 	__u32 htb_direct;       /* the htb's handle: as skb->priority it goes past all classes; 0: no htb */
+	__u32 htb_direct_queue; /* and its queue, from 1; 0: leave it */
 	__u32 redirect_ifindex; /* classify_neighbor: after learning, on to the egress of this device; 0: nowhere */
 	__u32 learn_n;
 	__u32 learn_slot[QOSD_LEARN_MAX];

@@ -183,6 +183,8 @@ static void describe_conf(const struct kobj_entry *e, FILE *out)
 	fprintf(out, " class %u %s", number(e), c.kind < sizeof(kinds) / sizeof(kinds[0]) ? kinds[c.kind] : "unknown");
 	if (c.parent)
 		fprintf(out, " parent %u", c.parent);
+	if (c.queue)
+		fprintf(out, " classid %x:%x queue %u", c.classid >> 16, c.classid & 0xffff, c.queue);
 	if (c.mult && c.burst_ns && c.shift < 63) {
 		/* The factor is rounded; so is the rate that is told back. */
 		unsigned __int128 scaled = (unsigned __int128)1000000000u << c.shift;

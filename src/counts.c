@@ -81,9 +81,10 @@ struct counts *counts_read(struct arena *a, struct nl *nl)
 	return c;
 }
 
-void counts_read_htb(struct counts *c, struct nl *nl, int ifindex)
+void counts_read_htb(struct counts *c, struct nl *nl, int ifindex, uint32_t n_shards)
 {
-	(void)tc_class_stats(nl, ifindex, KOBJ_ROOT_HANDLE, add_queue, c);
+	for (uint32_t i = n_shards ? 1 : 0; i <= n_shards; i++)
+		(void)tc_class_stats(nl, ifindex, KOBJ_SHARD(i), add_queue, c);
 	if (c->queues.n)
 		qsort(c->queues.v, c->queues.n, sizeof(*c->queues.v), compare);
 }

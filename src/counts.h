@@ -15,8 +15,8 @@ struct nl;
 
 /* In the arena. The policers of this namespace, the leaf qdiscs of all interfaces, and no htb class yet. */
 struct counts *counts_read(struct arena *a, struct nl *nl);
-/* Adds the classes of our htb at the root of a device. */
-void counts_read_htb(struct counts *c, struct nl *nl, int ifindex);
+/* Adds the classes of our htb at the root of a device, or of so many shards. */
+void counts_read_htb(struct counts *c, struct nl *nl, int ifindex, uint32_t n_shards);
 
 /* NULL: not there. */
 const struct tc_action_stats *counts_policer(const struct counts *c, uint32_t index);

@@ -206,6 +206,16 @@ int handles_get(struct handles *h, const char *space, const char *name, uint32_t
 	return number;
 }
 
+void handles_put(struct handles *h, const char *space, const char *name, uint32_t number)
+{
+	struct handle *e = find(h, space, name);
+
+	if (!e)
+		e = add(h, get_space(h, space), name, number);
+	e->number = number;
+	e->used = true;
+}
+
 int handles_find(const struct handles *h, const char *space, const char *name)
 {
 	const struct handle *e = find(h, space, name);

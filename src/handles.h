@@ -19,6 +19,8 @@ struct handles *handles_copy(const struct handles *h);
 /* The number of name in space; a new name takes the lowest number from first to last that nobody has, first those never
  * used. -ENOSPC when there is none. Marks it used. */
 int handles_get(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last);
+/* Gives name a number of the caller's choice, which others may have too. Marks it used. */
+void handles_put(struct handles *h, const char *space, const char *name, uint32_t number);
 /* The number, or -ENOENT; marks nothing. */
 int handles_find(const struct handles *h, const char *space, const char *name);
 /* Forgets every name that was not asked for since handles_new, handles_load or the last handles_sweep. */

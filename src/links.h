@@ -19,9 +19,10 @@ struct link {
 	char kind[16]; /* "veth", "vlan"; "" where the kernel says none */
 	uint16_t type; /* ARPHRD_* */
 	uint32_t mtu;
-	uint32_t tx_queues;
+	uint32_t tx_queues; /* that it has room for; after queues_read those in use */
 	uint32_t txqlen;
 	bool up;
+	bool by_cpu;    /* XPS picks the queue of what is sent; set by queues_read */
 	bool l3_behind; /* an ifb whose packets came without a link-layer header and were given one; set by the planner
 			 */
 };

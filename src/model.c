@@ -776,6 +776,8 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	h->engine = e->written->engine.set ? (enum engine)e->written->engine.v : ENGINE_AUTO;
 	h->engine_pos = e->written->engine.set ? e->written->engine.pos : e->written->name.pos;
 	h->via_ifb = w->via.set;
+	h->shards = e->written->shards.set;
+	h->shards_pos = e->written->shards.pos;
 	check_via(b, h, w);
 	h->root = build_root(b, h, &iface->link, w, e->written);
 	h->classes = arena_array(b->a, e->n_all, sizeof(*h->classes));

@@ -98,6 +98,8 @@ struct model_hook {
 	size_t n_classes;
 	struct model_class *dflt; /* NULL: pass. In htb always a class without children */
 	bool via_ifb;             /* htb on ingress: shaped on an ifb */
+	bool shards;              /* htb: a tree for each queue of the device, where it has several */
+	struct pos shards_pos;    /* where that is written */
 };
 
 struct model_interface {

@@ -128,7 +128,7 @@ static bool same_class(const struct model_class *a, const struct model_class *b)
 /* As what they do to traffic, wherever they are. */
 static bool same_policy(const struct model_hook *a, const struct model_hook *b)
 {
-	return a->type == b->type && a->engine == b->engine && !a->dflt == !b->dflt &&
+	return a->type == b->type && a->engine == b->engine && a->shards == b->shards && !a->dflt == !b->dflt &&
 	       (!a->dflt || !strcmp(a->dflt->name, b->dflt->name)) && same_class(a->root, b->root);
 }
 
@@ -692,6 +692,8 @@ static void print_policies(struct printer *p)
 		(void)fprintf(p->out, "\n    type: %s\n", types[h->type]);
 		if (h->type == POLICY_HTB) {
 			print_htb_root(p->out, 4, h->root);
+			if (h->shards)
+				(void)fputs("    shards: auto\n", p->out);
 		} else {
 			(void)fprintf(p->out, "    engine: %s\n", engines[h->engine]);
 			print_rate(p->out, 4, h->root);

@@ -319,6 +319,7 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 	if (h->hook->type == POLICY_HTB) {
 		conf.kind = QOSD_KIND_HTB;
 		conf.classid = plan_htb_classid(h, pc);
+		conf.queue = plan_htb_queue(h, pc);
 	} else if (h->engine == ENGINE_TC) {
 		/* What nothing polices must not end at the default's filter: the program keeps PASS from the filters
 		 * behind. */
@@ -661,7 +662,8 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	spec->hook_path = h->path;
 	spec->conf.has_policy = 1;
 	spec->conf.engine_tc = h->engine == ENGINE_TC;
-	spec->conf.htb_direct = h->hook->type == POLICY_HTB ? KOBJ_ROOT_HANDLE : 0;
+	spec->conf.htb_direct = h->hook->type != POLICY_HTB ? 0 : KOBJ_SHARD(h->n_shards ? 1 : 0);
+	spec->conf.htb_direct_queue = h->n_shards ? 1 : 0;
 	spec->conf.default_class = dflt ? dflt->number : 0;
 	spec->conf.overhead = plan_link_overhead(h, l);
 	spec->conf.mpu = h->iface->link.mpu;
@@ -740,6 +742,8 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 				       h->engine == ENGINE_TC ? "-tc" : "");
 		if (!number_classes(p, h))
 			return;
+		if (m->shards && l)
+			plan_shards(p, h, l);
 		want_hook_maps(p, h);
 		for (size_t i = 0; i < h->n_classes; i++)
 			want_class_conf(p, h, &h->classes[i]);

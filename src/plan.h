@@ -33,6 +33,7 @@ struct plan_class {
 	const struct model_class *cls;
 	uint32_t number;
 	uint32_t police_index; /* engine tc; 0 otherwise */
+	uint32_t shard; /* which tree it is in, from 1; 0: there is one tree, or it is the root, in each of them */
 };
 
 struct plan_hook {
@@ -47,7 +48,11 @@ struct plan_hook {
 	const char *path;           /* "hooks/wan0-ingress" */
 	struct plan_class *classes; /* root with a rate first, then in the order of the file */
 	size_t n_classes;
-	uint32_t room; /* entries of the maps by class number */
+	uint32_t room;          /* entries of the maps by class number */
+	uint32_t n_shards;      /* htb trees, one a queue; 0: one tree */
+	uint32_t default_shard; /* where the policy's default class is; the others have one of their own */
+	uint64_t *parts_Bps;    /* of the policy's rate, by shard from [0] */
+	uint64_t stray_Bps;     /* the rate of a shard's own default */
 };
 
 struct plan_set {
@@ -70,8 +75,9 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
  * where an htb is wanted is an error unless takeover says replace. observed is sorted. */
 void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed, enum takeover takeover);
 
-/* The htb class that it is, 5100:N. */
+/* The htb class that it is, 5100:N, in a shard 5101:N. Of the root's of a sharded hook there is one in each. */
 uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc);
+uint32_t plan_htb_root(const struct plan_hook *h, uint32_t shard);
 
 /* "wan0-ingress" with what bpffs forbids in names (dots) written as %2e. */
 const char *plan_hook_name(struct arena *a, const char *ifname, enum direction dir);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../bpf/qosd_abi.h"
 #include "ifb.h"
 #include "planner.h"
 #include "tc_rate.h"
@@ -19,12 +20,30 @@ static uint32_t minor_of(const struct plan_hook *h, const struct plan_class *pc)
 
 uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc)
 {
-	return TC_H_MAKE(KOBJ_ROOT_HANDLE, minor_of(h, pc));
+	return TC_H_MAKE(KOBJ_SHARD(pc->shard), minor_of(h, pc));
+}
+
+/* The first of the classes: every policy of htb has a rate. */
+uint32_t plan_htb_root(const struct plan_hook *h, uint32_t shard)
+{
+	return TC_H_MAKE(KOBJ_SHARD(shard), h->classes[0].number);
+}
+
+/* Where packets of the class are queued: an inner one cannot. */
+static const struct plan_class *queued_at(const struct plan_hook *h, const struct plan_class *pc)
+{
+	return pc->cls->n_children ? plan_find_class(h, h->hook->dflt) : pc;
 }
 
 uint32_t plan_htb_classid(const struct plan_hook *h, const struct plan_class *pc)
 {
-	return plan_htb_class(h, pc->cls->n_children ? plan_find_class(h, h->hook->dflt) : pc);
+	return plan_htb_class(h, queued_at(h, pc));
+}
+
+/* The tree of shard i is under the device's queue i - 1, which is what a packet says that was received on it. */
+uint16_t plan_htb_queue(const struct plan_hook *h, const struct plan_class *pc)
+{
+	return (uint16_t)queued_at(h, pc)->shard;
 }
 
 /* ATM's cells are computed by the kernel; ptm's 65 bytes for 64 it does not know, so they go into the rate. */
@@ -44,21 +63,25 @@ static uint32_t ticks(struct planner *p, const struct model_class *c, const char
 	return UINT32_MAX;
 }
 
-static void want_class(struct planner *p, const struct plan_hook *h, const struct link *dev,
-		       const struct plan_class *pc)
+/* One class of the kernel's. c may be changed from what the policy says. */
+struct node {
+	const struct model_class *cls;
+	const char *what;
+	uint32_t classid, parent, level;
+};
+
+static void want_class(struct planner *p, const struct plan_hook *h, const struct link *dev, const struct node *n)
 {
-	const struct model_class *c = pc->cls;
-	const struct plan_class *up = plan_find_class(h, c->parent);
+	const struct model_class *c = n->cls;
 	const struct model_link *link = &h->iface->link;
 	uint64_t rate = wire_rate(link, c->rate_Bps), ceil = wire_rate(link, c->ceil_Bps);
 	uint32_t burst = ticks(p, c, "burst", rate, c->burst), cburst = ticks(p, c, "cburst", ceil, c->cburst);
-	struct kobj *o = plan_want(p, KOBJ_CLASS, c->pos, plan_class_what(p, h, c));
+	struct kobj *o = plan_want(p, KOBJ_CLASS, c->pos, n->what);
 
-	for (const struct model_class *above = c->parent; above; above = above->parent)
-		o->level++;
+	o->level = n->level;
 	o->cls.ifindex = dev->ifindex;
-	o->cls.classid = plan_htb_class(h, pc);
-	o->cls.parent = up ? plan_htb_class(h, up) : TC_H_ROOT;
+	o->cls.classid = n->classid;
+	o->cls.parent = n->parent;
 	o->cls.rate_Bps = rate;
 	o->cls.ceil_Bps = ceil;
 	o->cls.burst_ticks = burst;
@@ -71,26 +94,30 @@ static void want_class(struct planner *p, const struct plan_hook *h, const struc
 	o->cls.inner = c->n_children != 0;
 }
 
-/* The class's minor is the leaf's major, past the majors of the root and its shards. */
-static uint32_t leaf_handle(uint32_t minor)
+/* The class's minor is the leaf's major, past the majors of the root and its shards. A shard's own default has the
+ * default's minor, and its leaf one of the majors that are left: those below the default's leaf. */
+static uint32_t leaf_handle(uint32_t minor, uint32_t stray_shard)
 {
 	const uint32_t first = KOBJ_ROOT_HANDLE >> 16, taken = KOBJ_SHARDS_MAX + 1;
 
+	_Static_assert(QOSD_CLASSES_MAX + 2 * (KOBJ_SHARDS_MAX + 1) < KOBJ_DEFAULT_MINOR, "majors for all leaves");
+	if (stray_shard)
+		return (KOBJ_DEFAULT_MINOR - stray_shard) << 16;
 	return (minor < first || minor == KOBJ_DEFAULT_MINOR ? minor : minor + taken) << 16;
 }
 
 /* A queue of its own for each class, short by itself or sized to the rate: the kernel would put a thousand packets
  * there. */
-static void want_leaf(struct planner *p, const struct plan_hook *h, const struct link *dev, const struct plan_class *pc)
+static void want_leaf(struct planner *p, const struct link *dev, const struct node *n, uint32_t handle)
 {
 	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
 					    dev->txqlen};
-	const struct model_class *c = pc->cls;
-	struct kobj *o = plan_want(p, KOBJ_LEAF, c->pos, plan_class_what(p, h, c));
+	const struct model_class *c = n->cls;
+	struct kobj *o = plan_want(p, KOBJ_LEAF, c->pos, n->what);
 
 	o->qdisc.ifindex = dev->ifindex;
-	o->qdisc.parent = plan_htb_class(h, pc);
-	o->qdisc.handle = leaf_handle(minor_of(h, pc));
+	o->qdisc.parent = n->classid;
+	o->qdisc.handle = handle;
 	if (!c->leaf_auto)
 		o->qdisc.q = c->leaf;
 	else if (p->in->has_leaf[QDISC_FQ_CODEL])
@@ -102,25 +129,130 @@ static void want_leaf(struct planner *p, const struct plan_hook *h, const struct
 			   qdisc_name(o->qdisc.q.kind), c->name);
 }
 
-void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *dev)
+/* A class of the policy, in its tree. */
+static void want_written(struct planner *p, const struct plan_hook *h, const struct link *dev,
+			 const struct plan_class *pc)
+{
+	const struct model_class *c = pc->cls;
+	const struct plan_class *up = plan_find_class(h, c->parent);
+	struct node n = {c, plan_class_what(p, h, c), plan_htb_class(h, pc), TC_H_ROOT, 0};
+
+	for (const struct model_class *above = c->parent; above; above = above->parent)
+		n.level++;
+	if (up)
+		n.parent = up->cls->parent ? plan_htb_class(h, up) : plan_htb_root(h, pc->shard);
+	want_class(p, h, dev, &n);
+	if (!c->n_children)
+		want_leaf(p, dev, &n, leaf_handle(minor_of(h, pc), 0));
+}
+
+static struct kobj *want_qdisc(struct planner *p, const struct plan_hook *h, const struct link *dev, uint32_t parent,
+			       uint32_t handle)
 {
 	struct kobj *o = plan_want(p, KOBJ_QDISC, h->hook->pos, arena_printf(p->a, "%s", h->ifname));
 
+	o->qdisc.ifindex = dev->ifindex;
+	o->qdisc.parent = parent;
+	o->qdisc.handle = handle;
+	return o;
+}
+
+static void want_htb(struct planner *p, const struct plan_hook *h, const struct link *dev, uint32_t parent,
+		     uint32_t shard)
+{
+	struct kobj *o = want_qdisc(p, h, dev, parent, KOBJ_SHARD(shard));
+
+	o->level = shard != 0;
+	o->qdisc.q.kind = QDISC_HTB;
+	o->qdisc.q.htb = (struct qdisc_htb){KOBJ_DEFAULT_MINOR, HTB_R2Q};
+}
+
+/* ---- shards: a tree for each queue ---------------------------------------------------------------------------------
+ */
+
+/* As long as before at a lower rate, but room for two frames. */
+static uint64_t smaller_burst(const struct model_class *c, uint64_t burst, uint64_t before_Bps, uint64_t Bps)
+{
+	uint64_t scaled = (uint64_t)((unsigned __int128)burst * Bps / before_Bps), least = 2 * (uint64_t)c->mtu;
+
+	if (least > burst)
+		least = burst;
+	return scaled > least ? scaled : least;
+}
+
+/* The root's class, with the tree's part of the policy's rate. */
+static void want_shard_root(struct planner *p, const struct plan_hook *h, const struct link *dev, uint32_t shard)
+{
+	struct model_class *c = arena_new_of(p->a, struct model_class);
+	const struct model_class *root = h->hook->root;
+	uint64_t part = h->parts_Bps[shard - 1];
+	struct node n = {c, NULL, plan_htb_root(h, shard), TC_H_ROOT, 0};
+
+	*c = *root;
+	c->rate_Bps = c->ceil_Bps = part;
+	c->burst = smaller_burst(c, root->burst, root->rate_Bps, part);
+	c->cburst = smaller_burst(c, root->cburst, root->rate_Bps, part);
+	n.what = arena_printf(p->a, "%s, shard %u of %u", plan_class_what(p, h, root), shard, h->n_shards);
+	want_class(p, h, dev, &n);
+}
+
+/* htb sends past all classes what has none of its own and no default: in a queue that is not its class's, a packet
+ * finds neither. So each tree has a class like the policy's default, with next to no rate, to catch it. */
+static void want_stray(struct planner *p, const struct plan_hook *h, const struct link *dev, uint32_t shard)
+{
+	struct model_class *c = arena_new_of(p->a, struct model_class);
+	const struct model_class *dflt = h->hook->dflt;
+	uint64_t part = h->parts_Bps[shard - 1];
+	struct node n = {c, NULL, KOBJ_SHARD(shard) | KOBJ_DEFAULT_MINOR, plan_htb_root(h, shard), 1};
+
+	*c = *dflt;
+	c->rate_Bps = h->stray_Bps < part ? h->stray_Bps : part;
+	c->ceil_Bps = dflt->ceil_Bps < part ? dflt->ceil_Bps : part;
+	if (c->rate_Bps > c->ceil_Bps)
+		c->rate_Bps = c->ceil_Bps;
+	c->burst = 2 * (uint64_t)c->mtu;
+	c->cburst = smaller_burst(c, dflt->cburst, dflt->ceil_Bps, c->ceil_Bps);
+	c->quantum = c->mtu;
+	n.what = arena_printf(p->a, "%s, for what strays into shard %u", plan_class_what(p, h, dflt), shard);
+	want_class(p, h, dev, &n);
+	c->rate_Bps = c->ceil_Bps; /* what is there lives on what it borrows */
+	want_leaf(p, dev, &n, leaf_handle(KOBJ_DEFAULT_MINOR, shard));
+}
+
+static void want_shards(struct planner *p, const struct plan_hook *h, const struct link *dev)
+{
+	struct kobj *o = want_qdisc(p, h, dev, TC_H_ROOT, KOBJ_ROOT_HANDLE);
+
+	o->qdisc.q.kind = QDISC_MQ;
+	o->qdisc.q.mq.trees = h->n_shards;
+	for (uint32_t i = 1; i <= h->n_shards; i++) {
+		want_htb(p, h, dev, KOBJ_ROOT_HANDLE | i, i);
+		want_shard_root(p, h, dev, i);
+		if (i != h->default_shard)
+			want_stray(p, h, dev, i);
+	}
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (h->classes[i].cls->parent)
+			want_written(p, h, dev, &h->classes[i]);
+}
+
+/* ---- a device ------------------------------------------------------------------------------------------------------
+ */
+
+void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *dev)
+{
 	if (plan_link_overhead(h, dev) < 0)
 		diag_warning(p->d, h->hook->pos, "no-effect",
 			     "%s would need an overhead of %d bytes on what the kernel counts; htb knows none below 0 "
 			     "and takes 0",
 			     h->ifname, plan_link_overhead(h, dev));
-	o->qdisc.ifindex = dev->ifindex;
-	o->qdisc.parent = TC_H_ROOT;
-	o->qdisc.handle = KOBJ_ROOT_HANDLE;
-	o->qdisc.q.kind = QDISC_HTB;
-	o->qdisc.q.htb = (struct qdisc_htb){KOBJ_DEFAULT_MINOR, HTB_R2Q};
-	for (size_t i = 0; i < h->n_classes; i++) {
-		want_class(p, h, dev, &h->classes[i]);
-		if (!h->classes[i].cls->n_children)
-			want_leaf(p, h, dev, &h->classes[i]);
+	if (h->n_shards) {
+		want_shards(p, h, dev);
+		return;
 	}
+	want_htb(p, h, dev, TC_H_ROOT, 0);
+	for (size_t i = 0; i < h->n_classes; i++)
+		want_written(p, h, dev, &h->classes[i]);
 }
 
 const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const struct link *l)
@@ -151,7 +283,7 @@ const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const 
 	o->link.ifindex = ifb->ifindex;
 	strcpy(o->link.name, ifb->name);
 	strcpy(o->link.of, l->name);
-	o->link.tx_queues = 1;
+	o->link.tx_queues = h->n_shards ? h->n_shards : 1;
 	o->link.up = true;
 	return ifb;
 }

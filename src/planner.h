@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * planner: what the files of the plan (plan.c, plan_htb.c) share. Nobody else includes it.
+ * planner: what the files of the plan (plan.c, plan_htb.c, plan_shards.c) share. Nobody else includes it.
  */
 #ifndef QOSD_PLANNER_H
 #define QOSD_PLANNER_H
@@ -29,10 +29,15 @@ int plan_link_overhead(const struct plan_hook *h, const struct link *l);
 uint16_t plan_clamp_u16(int64_t v);
 bool plan_has_ethernet_header(const struct link *l);
 
+/* plan_shards.c: spreads the classes of a hook with `shards: auto` over the queues of l, or says why not. */
+void plan_shards(struct planner *p, struct plan_hook *h, const struct link *l);
+
 /* plan_htb.c: the tree of a hook of type htb on device dev: root qdisc, classes, leaf qdiscs. */
 void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *dev);
 /* skb->priority that picks the class; for an inner class, which cannot queue, that of the policy's default class. */
 uint32_t plan_htb_classid(const struct plan_hook *h, const struct plan_class *pc);
+/* skb->queue_mapping that goes with it, 0 to leave it. */
+uint16_t plan_htb_queue(const struct plan_hook *h, const struct plan_class *pc);
 /* The ifb that stands for the ingress of l (via: ifb), as a link, in the arena; wants it. NULL and told to d where
  * another interface's ifb has its index. */
 const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const struct link *l);

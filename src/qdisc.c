@@ -142,7 +142,8 @@ static const struct kind {
 	[QDISC_CLSACT] = {"clsact", NO_PARAMS, NULL, NULL, false, false, NULL},
 	[QDISC_INGRESS] = {"ingress", NO_PARAMS, NULL, NULL, false, false, NULL},
 	[QDISC_HTB] = {"htb", NO_PARAMS, htb_defaults, NULL, false, false, "htb has no change operation"},
-	[QDISC_MQ] = {"mq", NO_PARAMS, NULL, NULL, false, false, NULL},
+	[QDISC_MQ] = {"mq", NO_PARAMS, NULL, NULL, false, false,
+		      "the classes are spread anew over another number of queues"},
 	[QDISC_PFIFO] = {"pfifo", PARAMS(pfifo_params), pfifo_defaults, NULL, true, false, NULL},
 	[QDISC_BFIFO] = {"bfifo", PARAMS(bfifo_params), bfifo_defaults, NULL, true, false, NULL},
 	[QDISC_PFIFO_FAST] = {"pfifo_fast", NO_PARAMS, NULL, NULL, true, false, NULL},
@@ -598,8 +599,8 @@ bool qdisc_same(const struct qdisc *a, const struct qdisc *b)
 	case QDISC_OTHER: return !strcmp(a->other, b->other);
 	case QDISC_CLSACT:
 	case QDISC_INGRESS:
-	case QDISC_MQ:
 	case QDISC_PFIFO_FAST: return true;
+	case QDISC_MQ: return a->mq.trees == b->mq.trees;
 	case QDISC_HTB: return !memcmp(&a->htb, &b->htb, sizeof(a->htb));
 	case QDISC_PFIFO:
 	case QDISC_BFIFO: return a->fifo.limit == b->fifo.limit;

@@ -37,6 +37,10 @@ struct qdisc_htb {
 	uint32_t default_minor, r2q;
 };
 
+struct qdisc_mq {
+	uint32_t trees; /* queues below it, from the first, that have an htb of ours; the kernel does not know */
+};
+
 struct qdisc_fifo {
 	uint32_t limit; /* pfifo: packets; bfifo: bytes */
 };
@@ -83,6 +87,7 @@ struct qdisc {
 	char other[16]; /* QDISC_OTHER: its name */
 	union {
 		struct qdisc_htb htb;
+		struct qdisc_mq mq;
 		struct qdisc_fifo fifo;
 		struct qdisc_sfq sfq;
 		struct qdisc_fq fq;

@@ -16,6 +16,7 @@
 #include "nl.h"
 #include "pins.h"
 #include "prog.h"
+#include "queues.h"
 
 /* A policy that was read: the model and the texts its positions point into. Shared by the results made from it. */
 struct loaded {
@@ -254,6 +255,15 @@ static void invalid(struct result *r)
 	fail(r, EXIT_INVALID, "the policy has %zu %s; nothing was changed", n, n == 1 ? "error" : "errors");
 }
 
+static bool wants_shards(const struct model *m)
+{
+	for (size_t i = 0; i < m->n_interfaces; i++)
+		if ((m->interfaces[i].ingress && m->interfaces[i].ingress->shards) ||
+		    (m->interfaces[i].egress && m->interfaces[i].egress->shards))
+			return true;
+	return false;
+}
+
 /* From the model to the steps that lead to it. Changes nothing. */
 static void find_steps(struct shaper *s, struct result *r)
 {
@@ -281,6 +291,8 @@ static void find_steps(struct shaper *s, struct result *r)
 		fail(r, EXIT_FAILED, "cannot read the interfaces: %s", strerror(-err));
 		return;
 	}
+	if (wants_shards(in.model))
+		queues_read(&s->links);
 	in.live = elements_all(s->elements, &in.n_live);
 	r->handles = handles_copy(s->handles);
 	r->pub.plan = plan_build(a, r->loaded->diag, &in, r->handles);

@@ -679,7 +679,7 @@ static const struct key policy_rows[] = {
 	{"burst", bind_span, NULL, POLICY(burst), 0, OF_POLICE | OF_HTB},
 	{"cburst", bind_span, NULL, POLICY(cburst), 0, OF_HTB},
 	{"quantum", bind_size, &quantum_range, POLICY(quantum), 0, OF_HTB},
-	{"shards", bind_words, &shards_words, 0, KEY_LATER, OF_HTB},
+	{"shards", bind_words, &shards_words, POLICY(shards), 0, OF_HTB},
 	{"classes", read_policy_classes, NULL, 0, KEY_REQUIRED, 0},
 };
 static const struct keys policy_keys = KEYS("a policy", policy_rows, .owner_name = type_name);

@@ -87,7 +87,8 @@ static void read_counts(struct view *v)
 
 	for (size_t i = 0; i < p->hooks.n; i++)
 		if (is_htb(&p->hooks.v[i]) && device_of(v, &p->hooks.v[i]).ifindex)
-			counts_read_htb(counts, shaper_nl(v->shaper), device_of(v, &p->hooks.v[i]).ifindex);
+			counts_read_htb(counts, shaper_nl(v->shaper), device_of(v, &p->hooks.v[i]).ifindex,
+					p->hooks.v[i].n_shards);
 	v->counts = counts;
 }
 
@@ -197,9 +198,44 @@ static json_t *show_policy(struct view *v)
 	return j;
 }
 
+/* Which classes each queue has, as comments: a policy says only that they are spread. */
+static void write_shards(FILE *out, const struct plan_hook *h)
+{
+	char rate[TEXT_MAX];
+
+	(void)fprintf(out, "# shards of %s %s:\n", h->ifname, direction_name(h->dir));
+	for (uint32_t shard = 1; shard <= h->n_shards; shard++) {
+		(void)fprintf(out, "#   %u: %s:", shard, text_format_rate(rate, h->parts_Bps[shard - 1]));
+		for (size_t i = 0; i < h->n_classes; i++)
+			if (h->classes[i].shard == shard && h->classes[i].cls->parent == h->hook->root)
+				(void)fprintf(out, " %s", h->classes[i].cls->name);
+		(void)fputc('\n', out);
+	}
+}
+
+static const char *effective(const struct view *v)
+{
+	const struct plan *p = v->now->plan;
+	char *text = NULL;
+	const char *kept;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return model_print(v->a, v->now->model);
+	(void)fputs(model_print(v->a, v->now->model), out);
+	for (size_t i = 0; i < p->hooks.n; i++)
+		if (p->hooks.v[i].n_shards)
+			write_shards(out, &p->hooks.v[i]);
+	(void)fclose(out); /* to memory: what fails there is cut off */
+	kept = arena_strndup(v->a, text, len);
+	free(text);
+	return kept;
+}
+
 static json_t *show_effective(struct view *v)
 {
-	return answer_of("effective", wire_text(model_print(v->a, v->now->model)));
+	return answer_of("effective", wire_text(effective(v)));
 }
 
 /* ---- interfaces -----------------------------------------------------------------------------------------------------
@@ -234,6 +270,8 @@ static void put_way(const struct view *v, json_t *j, const struct plan_hook *h)
 		json_object_set_new(j, "engine", json_string(engine_name(h->engine)));
 	if (ifb)
 		json_object_set_new(j, "ifb", wire_text(ifb));
+	if (h->n_shards)
+		json_object_set_new(j, "shards", json_integer(h->n_shards));
 }
 
 static json_t *interface_row(const struct view *v, const struct plan_hook *h)
@@ -252,7 +290,7 @@ static json_t *interface_row(const struct view *v, const struct plan_hook *h)
 	}
 	if (h->dir == DIR_INGRESS)
 		json_object_set_new(j, "learns", taught_by(v, h->ifname));
-	if (h->hook && !is_htb(h))
+	if (h->hook && (!is_htb(h) || *h->engine_why))
 		json_object_set_new(j, "why", wire_text(h->engine_why));
 	return j;
 }
@@ -411,11 +449,20 @@ static json_t *classid_text(const struct view *v, uint32_t classid)
 	return wire_text(arena_printf(v->a, "%x:%x", TC_H_MAJ(classid) >> 16, TC_H_MIN(classid)));
 }
 
+/* Where tc has it. The root of a spread tree is in each shard. */
+static void put_place(const struct view *v, json_t *j, const struct plan_hook *h, const struct plan_class *pc)
+{
+	bool everywhere = h->n_shards && !pc->shard;
+
+	if (h->n_shards)
+		json_object_set_new(j, "shard", everywhere ? json_null() : json_integer(pc->shard));
+	json_object_set_new(j, "classid", everywhere ? json_null() : classid_text(v, plan_htb_class(h, pc)));
+}
+
 static void put_htb(const struct view *v, json_t *j, const struct model_class *c, int ifindex, uint32_t classid)
 {
 	const struct qdisc *leaf = leaf_of(v, ifindex, classid);
 
-	json_object_set_new(j, "classid", classid_text(v, classid));
 	put_rate(j, "rate_bps", c->rate_Bps);
 	put_rate(j, "ceil_bps", c->ceil_Bps);
 	json_object_set_new(j, "burst_bytes", wire_count(c->burst));
@@ -436,10 +483,12 @@ static json_t *class_row(struct view *v, const struct plan_hook *h, const struct
 	json_object_set_new(j, "parent",
 			    c->parent && (c->parent->parent || h->hook->root->rate_Bps) ? json_string(c->parent->name)
 											: json_null());
-	if (is_htb(h))
+	if (is_htb(h)) {
+		put_place(v, j, h, pc);
 		put_htb(v, j, c, ifindex, classid);
-	else
+	} else {
 		put_police(v, j, c);
+	}
 	json_object_set_new(j, "default", json_boolean(c == h->hook->dflt));
 	if (is_htb(h)) {
 		put_classified(v, j, h, pc);
@@ -473,6 +522,43 @@ static json_t *class_rows(struct view *v, const struct plan_hook *h)
 	return rows;
 }
 
+static size_t count_tops(const struct plan_hook *h, uint32_t shard)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < h->n_classes; i++)
+		n += h->classes[i].shard == shard && h->classes[i].cls->parent == h->hook->root;
+	return n;
+}
+
+/* A row a shard: its part of the rate, what it sent, and what of that came into another queue than its class's. */
+static json_t *shard_rows(const struct view *v, const struct plan_hook *h)
+{
+	int ifindex = device_of(v, h).ifindex;
+	json_t *rows = json_array();
+
+	for (uint32_t i = 1; i <= h->n_shards; i++) {
+		const struct tc_class_stats *all = counts_class(v->counts, ifindex, plan_htb_root(h, i)),
+					    *strays = counts_class(v->counts, ifindex,
+								   KOBJ_SHARD(i) | KOBJ_DEFAULT_MINOR);
+		json_t *j = answer_of("shard", json_integer(i));
+
+		json_object_set_new(j, "queue", wire_text(arena_printf(v->a, "tx-%u", i - 1)));
+		json_object_set_new(j, "top_classes", wire_count(count_tops(h, i)));
+		put_rate(j, "rate_bps", h->parts_Bps[i - 1]);
+		if (all) {
+			json_object_set_new(j, "sent_packets", wire_count(all->packets));
+			json_object_set_new(j, "sent_bytes", wire_count(all->bytes));
+		}
+		if (strays && i != h->default_shard) {
+			json_object_set_new(j, "stray_packets", wire_count(strays->packets));
+			json_object_set_new(j, "stray_bytes", wire_count(strays->bytes));
+		}
+		json_array_append_new(rows, j);
+	}
+	return rows;
+}
+
 static json_t *show_classes(struct view *v)
 {
 	const struct plan *p = v->now->plan;
@@ -485,6 +571,8 @@ static json_t *show_classes(struct view *v)
 		if (!p->hooks.v[i].hook)
 			continue;
 		j = hook_head(v, &p->hooks.v[i]);
+		if (p->hooks.v[i].n_shards)
+			json_object_set_new(j, "by_shard", shard_rows(v, &p->hooks.v[i]));
 		json_object_set_new(j, "classes", class_rows(v, &p->hooks.v[i]));
 		json_array_append_new(hooks, j);
 	}
@@ -793,7 +881,7 @@ static json_t *class_stats(struct view *v, const struct plan_hook *h)
 
 		json_object_set_new(j, "depth", json_integer(depth_of(h, c->cls)));
 		if (is_htb(h)) {
-			json_object_set_new(j, "classid", classid_text(v, plan_htb_class(h, c)));
+			put_place(v, j, h, c);
 			put_classified(v, j, h, c);
 			put_queue(v, j, ifindex, plan_htb_class(h, c));
 		} else {
@@ -821,6 +909,8 @@ static json_t *hook_stats(struct view *v, const struct plan_hook *h)
 	if (read_counters(v, arena_printf(v->a, "%s/hook_stats", h->path), 0, counters,
 			  sizeof(counters) / sizeof(counters[0])) == 0)
 		put_counters(j, counters, names, sizeof(names) / sizeof(names[0]));
+	if (h->n_shards)
+		json_object_set_new(j, "by_shard", shard_rows(v, h));
 	json_object_set_new(j, "classes", class_stats(v, h));
 	return j;
 }

@@ -299,6 +299,24 @@ static bool place_below(const struct roots *roots, struct kobj *o)
 	return false;
 }
 
+/* An mq is as wide as the last of its queues that has a tree. */
+static void measure_mq(struct kobj *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct kobj_qdisc *tree = &v[i].qdisc;
+
+		if (v[i].kind != KOBJ_QDISC || TC_H_MAJ(tree->parent) != KOBJ_ROOT_HANDLE)
+			continue;
+		for (size_t m = 0; m < n; m++) {
+			struct kobj_qdisc *q = &v[m].qdisc;
+
+			if (v[m].kind == KOBJ_QDISC && q->parent == TC_H_ROOT && q->ifindex == tree->ifindex &&
+			    q->q.kind == QDISC_MQ && q->q.mq.trees < TC_H_MIN(tree->parent))
+				q->q.mq.trees = TC_H_MIN(tree->parent);
+		}
+	}
+}
+
 static int read_qdiscs(struct reader *r)
 {
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
@@ -314,6 +332,7 @@ static int read_qdiscs(struct reader *r)
 			r->out->v[kept++] = *o;
 	}
 	r->out->n = kept;
+	measure_mq(r->out->v + first, kept - first);
 	return err;
 }
 

@@ -27,6 +27,8 @@ struct look {
 	__u32 wire_len;
 	__u32 gso_segs;
 	__u32 gso_size;
+	__u32 priority;
+	__u32 queue_mapping;
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -80,6 +82,8 @@ int look(struct __sk_buff *skb)
 	l->wire_len = skb->wire_len;
 	l->gso_segs = skb->gso_segs;
 	l->gso_size = skb->gso_size;
+	l->priority = skb->priority;
+	l->queue_mapping = skb->queue_mapping;
 	return TC_ACT_UNSPEC;
 }
 

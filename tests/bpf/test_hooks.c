@@ -34,7 +34,8 @@ static char pins[] = "/tmp/qosd-test-XXXXXX";
 static int wire = -1; /* a packet socket on near */
 
 struct look {
-	uint32_t packets, tc_index, mark, vlan_present, linear, len, wire_len, gso_segs, gso_size;
+	uint32_t packets, tc_index, mark, vlan_present, linear, len, wire_len, gso_segs, gso_size, priority,
+		queue_mapping;
 };
 
 /* ---- the stage ---- */
@@ -321,6 +322,46 @@ static void behind_a_class_that_continues_classify_runs_again(void **state)
 	assert_int_equal(harness_stats(&h, 2).packets, 1);
 }
 
+/* ---- htb ---- */
+
+/* Of a tree that is spread over queues: the class, and as if it had been received on the class's queue. */
+static void a_packet_goes_to_its_class_in_its_queue(void **state)
+{
+	struct qosd_class_conf conf[] = {
+		{.kind = QOSD_KIND_HTB, .classid = 0x51030007, .queue = 3},
+		{.kind = QOSD_KIND_HTB, .classid = 0x51ff0008, .queue = 255},
+		{.kind = QOSD_KIND_HTB, .classid = 0x51000009}, /* one tree */
+		{.kind = QOSD_KIND_HTB, .classid = 0x5102fffe, .queue = 2},
+	};
+	struct packet_buf p = udp_packet(1);
+	uint32_t untouched;
+	struct look l;
+
+	(void)state;
+	attach("far ingress", 9, bpf_program__fd(helper->progs.look));
+	send_packet(&p);
+	untouched = looked(true).queue_mapping;
+	for (uint32_t i = 0; i < 4; i++)
+		harness_conf(&h, i + 1, &conf[i]);
+	h.spec.conf.htb_direct = 0x51010000;
+	h.spec.conf.htb_direct_queue = 1;
+	load_ports(false, false);
+	attach("far ingress", 1, h.prog);
+	for (uint16_t i = 0; i < 4; i++) {
+		p = udp_packet((uint16_t)(i + 1)); /* 4: the default */
+		send_packet(&p);
+		l = looked(true);
+		assert_int_equal(l.priority, conf[i].classid);
+		assert_int_equal(l.queue_mapping, conf[i].queue ? conf[i].queue : untouched);
+	}
+	packet_ethernet(&p, ETHERTYPE_ARP);
+	packet_arp(&p, "10.0.0.1", "10.0.0.2");
+	send_packet(&p);
+	l = looked(true);
+	assert_int_equal(l.priority, 0x51010000); /* past all classes of that queue's tree */
+	assert_int_equal(l.queue_mapping, 1);
+}
+
 /* ---- tags ---- */
 
 static void a_tag_goes_from_the_frame_to_the_metadata(void **state)
@@ -506,6 +547,7 @@ int main(void)
 		TEST(classify_wan_matches_its_filters_own_class),
 		TEST(pass_takes_the_default_and_nothing_else),
 		TEST(behind_a_class_that_continues_classify_runs_again),
+		TEST(a_packet_goes_to_its_class_in_its_queue),
 		TEST(a_tag_goes_from_the_frame_to_the_metadata),
 		TEST(packets_that_are_hardly_linear_are_read),
 		TEST(merged_packets_are_read_and_counted_right),

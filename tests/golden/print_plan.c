@@ -3,7 +3,8 @@
  * print_plan FILE: the kernel objects that a policy asks for, without root and without a kernel. The file says in
  *comments what it is planned for:
  *
- *	# link wan0            an Ethernet interface; "# link ppp0 ppp" for one without an Ethernet header
+ *	# link wan0            an Ethernet interface; "# link ppp0 ppp" for one without an Ethernet header,
+ *	                       "# link wan0 4" for one with four queues, "4xps" where XPS picks among them
  *	# kernel act_police    the kernel has act_police; or a leaf qdisc ("# kernel fq_codel")
  *	# live SET ADDRESS     an element added with `qosctl set`
  *
@@ -36,9 +37,10 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 
 		snprintf(l->name, sizeof(l->name), "%.15s", name);
 		l->ifindex = (int)s->links.n;
-		l->type = n == 3 ? ARPHRD_PPP : ARPHRD_ETHER;
+		l->type = n == 3 && strcmp(extra, "ppp") == 0 ? ARPHRD_PPP : ARPHRD_ETHER;
 		l->mtu = 1500;
-		l->tx_queues = 1;
+		l->tx_queues = n == 3 && atoi(extra) ? (uint32_t)atoi(extra) : 1;
+		l->by_cpu = n == 3 && strstr(extra, "xps");
 	} else if (n >= 2 && strcmp(word, "kernel") == 0) {
 		if (strcmp(name, "act_police") == 0)
 			s->in.has_police = true;
@@ -71,7 +73,7 @@ static void read_setting(struct arena *a, struct setting *s, const char *file)
 	s->links.v = s->link;
 	s->in.links = &s->links;
 	s->in.live = s->live;
-	s->in.has_htb = s->in.has_ifb = s->has_leaf[QDISC_PFIFO] = true;
+	s->in.has_htb = s->in.has_ifb = s->has_leaf[QDISC_PFIFO] = s->has_leaf[QDISC_MQ] = true;
 	s->in.has_leaf = s->has_leaf;
 	s->in.prog_build_id = 1;
 }

@@ -643,6 +643,7 @@ static void shards(void **state)
 	q = &want(w, KOBJ_QDISC)->qdisc;
 	*q = (struct kobj_qdisc){.ifindex = w->ifb, .handle = KOBJ_ROOT_HANDLE, .parent = TC_H_ROOT};
 	q->q.kind = QDISC_MQ;
+	q->q.mq.trees = 3;
 	for (uint32_t i = 1; i <= 3; i++) {
 		o = want(w, KOBJ_QDISC);
 		o->level = 1;

@@ -62,6 +62,23 @@ static void test_copy_is_independent(void **state)
 	handles_free(copy);
 }
 
+/* Several names may have a number that the caller gave them. */
+static void test_put(void **state)
+{
+	struct handles *h = handles_new();
+
+	(void)state;
+	handles_put(h, "shard", "a", 2);
+	handles_put(h, "shard", "b", 2);
+	handles_sweep(h); /* just put: used */
+	handles_put(h, "shard", "a", 3);
+	assert_int_equal(handles_find(h, "shard", "a"), 3);
+	assert_int_equal(handles_find(h, "shard", "b"), 2);
+	handles_sweep(h);
+	assert_int_equal(handles_find(h, "shard", "b"), -ENOENT);
+	handles_free(h);
+}
+
 static void test_survives_a_restart(void **state)
 {
 	char dir[] = "/tmp/test_handles.XXXXXX", path[64];
@@ -96,9 +113,8 @@ static void test_survives_a_restart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names_keep_numbers),
-		cmocka_unit_test(test_fresh_numbers_first),
-		cmocka_unit_test(test_copy_is_independent),
+		cmocka_unit_test(test_names_keep_numbers),  cmocka_unit_test(test_fresh_numbers_first),
+		cmocka_unit_test(test_copy_is_independent), cmocka_unit_test(test_put),
 		cmocka_unit_test(test_survives_a_restart),
 	};
 
