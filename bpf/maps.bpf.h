@@ -10,6 +10,7 @@
 const volatile struct qosd_hook_conf hook;
 const volatile struct qosd_table_conf table;
 const volatile __u32 fenced; /* bit i: hook.learn_slot[i] has a fence */
+const volatile __u32 cpus;   /* possible ones: how many struct qosd_key_stats a key has */
 
 /* ---- pinned, shared by all hooks ---- */
 struct {
@@ -107,7 +108,50 @@ struct {
 	__type(value, struct qosd_hook_stats);
 } hook_stats SEC(".maps");
 
+/* Made where a class of the hook has `per`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct qosd_key_conf);
+} key_conf SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(struct qosd_lpm));
+			__uint(value_size, QOSD_KEY_SIZE(1)); /* of the real ones: QOSD_KEY_SIZE(cpus) */
+		});
+} keys SEC(".maps");
+
 /* ---- the program's own, sized when it is loaded ---- */
+/* What does not fit on the stack of a hook with keys. A tc program is not interrupted by another on its CPU. */
+struct key_scratch {
+	struct qosd_addr ends[2]; /* of the packet, by enum qosd_key_side */
+	struct qosd_lpm key;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct key_scratch);
+} key_scratch SEC(".maps");
+
+/* What a new key begins with: zeros. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, QOSD_KEY_SIZE(1));
+} new_key SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

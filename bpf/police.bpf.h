@@ -22,6 +22,8 @@ struct act {
 	__u32 error;                /* a class without its maps' entries */
 	__u8 remark, dscp;          /* remark: dscp is to be written */
 	__u16 queue;                /* htb: for skb->queue_mapping; 0: leave it */
+	__u8 over_key;              /* it is over the rate of its key in the class that is charged next */
+	__u8 pad[3];
 };
 
 enum verdict { /* an int, as global functions return */
@@ -34,10 +36,10 @@ enum verdict { /* an int, as global functions return */
 /* Takes cost (ns of the class's rate) from a bucket that is burst deep: 1, or 0 if there is not so much in it. Many
  * CPUs on one word: whoever loses the race looks again; after CLOCK_TRIES it pays without looking, so that nothing is
  * lost. */
-static __always_inline int clock_take(struct qosd_class_clock *c, __u64 now, __u64 cost, __u64 burst)
+static __always_inline int clock_take(__u64 *word, __u64 now, __u64 cost, __u64 burst)
 {
 	for (int i = 0; i < CLOCK_TRIES; i++) {
-		__u64 last = *(volatile __u64 *)&c->last_ns;
+		__u64 last = *(volatile __u64 *)word;
 		__u64 paid = last > now ? last : now;
 
 		if (paid > now + burst) /* the burst was made smaller */
@@ -45,10 +47,10 @@ static __always_inline int clock_take(struct qosd_class_clock *c, __u64 now, __u
 		paid += cost;
 		if (paid - now > burst)
 			return 0;
-		if (__sync_val_compare_and_swap(&c->last_ns, last, paid) == last)
+		if (__sync_val_compare_and_swap(word, last, paid) == last)
 			return 1;
 	}
-	__sync_fetch_and_add(&c->last_ns, cost);
+	__sync_fetch_and_add(word, cost);
 	return 1;
 }
 
@@ -60,11 +62,19 @@ static __always_inline int conforms(struct act *a, __u32 number, const struct qo
 		a->error = 1;
 		return 1;
 	}
-	if (c->mtu && a->wire.largest > c->mtu)
-		return 0;
 	if (!a->now)
 		a->now = bpf_ktime_get_ns();
-	return clock_take(k, a->now, (__u64)a->wire.bytes * c->mult >> (c->shift & 63), c->burst_ns);
+	return clock_take(&k->last_ns, a->now, (__u64)a->wire.bytes * c->mult >> (c->shift & 63), c->burst_ns);
+}
+
+/* Too large a packet costs nothing. */
+static __always_inline int is_over(struct act *a, __u32 number, const struct qosd_class_conf *c)
+{
+	if (hook.keyed && a->over_key)
+		return 1;
+	if (c->mtu && a->wire.largest > c->mtu)
+		return 1;
+	return c->kind == QOSD_KIND_POLICE && !conforms(a, number, c);
 }
 
 /* The packet at one class, without those above: counted, and held against its bucket. Global: verified once, not once a
@@ -84,7 +94,7 @@ __noinline int charge(struct act *a, __u32 number)
 	a->above = c->parent;
 	s->packets += a->wire.packets;
 	s->bytes += a->wire.bytes;
-	if (c->kind != QOSD_KIND_POLICE || conforms(a, number, c))
+	if (!is_over(a, number, c))
 		return VERDICT_PASS;
 	if (c->exceed == QOSD_EXCEED_DROP) {
 		s->drop_packets += a->wire.packets;
@@ -133,6 +143,9 @@ static __always_inline int was_paid(const struct act *a, __u32 number)
 	return found;
 }
 
+/* per.bpf.h: the packet at its key in a class with `per`. VERDICT_PASS, or VERDICT_EXCEED: over the key's rate. */
+int charge_key(struct act *a, __u32 number);
+
 /* The packet at class number and up to the root. Global: verified once, not once a class that continues. */
 __noinline int act_class(struct act *a, __u32 number)
 {
@@ -153,6 +166,8 @@ __noinline int act_class(struct act *a, __u32 number)
 			number = c ? c->parent : 0;
 			continue;
 		}
+		if (hook.keyed) /* from here and not from charge(): the stack of a chain of calls is short */
+			a->over_key = charge_key(a, number) != VERDICT_PASS;
 		at = charge(a, number);
 		if (at == VERDICT_DROP)
 			return VERDICT_DROP;

@@ -22,6 +22,7 @@
 
 #include "learn.bpf.h"
 #include "match.bpf.h"
+#include "per.bpf.h"
 #include "police.bpf.h"
 #include "remark.bpf.h"
 
@@ -154,6 +155,8 @@ static __always_inline int classify_ip(struct __sk_buff *skb, const struct packe
 		}
 	}
 	wire_measure(skb, p, &a.wire);
+	if (hook.keyed)
+		key_remember(p);
 	if (!number)
 		return leave_unclassified(skb, &a.wire);
 	if (hook.engine_tc) {

@@ -56,6 +56,8 @@ struct qosd_learned {
 struct qosd_written {
 	__u64 up_Bps; /* bytes a second; 0: none of its own */
 	__u64 down_Bps;
+	__u32 bits; /* of the prefix that it is, 0..128 */
+	__u32 pad;
 };
 
 enum qosd_when_full {
@@ -119,14 +121,19 @@ struct qosd_class_conf {
 	__u8 remark; /* bits of QOSD_REMARK_* */
 	__u8 remark_dscp;
 	__u16 queue; /* HTB: where that class's tree is, for skb->queue_mapping, from 1; 0: leave it */
-	__u8 pad[20];
+	__u8 keyed;  /* has an entry in key_conf */
+	__u8 pad[19];
 };
 
 /* One cache line: the only word that packets write. For POLICE the time at which the bucket would be empty of debt
  * (GCRA); for EDT the departure time of the last packet. */
 struct qosd_class_clock {
 	__u64 last_ns;
-	__u64 pad[7];
+	__u64 pad[4];
+	/* Of a class with `per`, for all keys together that its map has no room for. */
+	__u64 shared_ns;      /* their clock */
+	__u64 shared_packets; /* that had to take it */
+	__u64 full_ns;        /* when the map last had no room */
 };
 
 /* A packet counts at its class, then at each class up `parent` as far as it gets. */
@@ -138,6 +145,42 @@ struct qosd_class_stats {
 	__u64 exceed_packets; /* over the rate and not dropped */
 	__u64 exceed_bytes;
 };
+
+/* ---- keys --------------------------------------------------------------------------------------------------------
+ * A class with `per`: a clock for each address or prefix of one end. Per hook, by class number: key_conf (array,
+ * configured) and keys (array of maps); each class's own map is a hash from struct qosd_lpm to struct qosd_class_clock
+ * with a struct qosd_key_stats for each possible CPU behind it, so that a packet finds both in one lookup. Measured.
+ * The daemon takes out what was idle for the timeout; nothing else leaves.
+ */
+enum qosd_key_side {
+	QOSD_KEY_SRC,
+	QOSD_KEY_DST,
+};
+
+struct qosd_key_conf {
+	__u64 rate_Bps;    /* bytes a second of a key that has none of its own; 0: it is only counted */
+	__u64 burst_ns;    /* a bucket's depth: so much time at the key's rate .. */
+	__u64 burst_bytes; /* .. and at least so many bytes. EDT: burst_ns is the horizon, burst_bytes 0 */
+	__u32 set;         /* 1 + the slot of the set whose elements' rates win; 0: none */
+	__u8 kind;         /* QOSD_KIND_POLICE or QOSD_KIND_EDT */
+	__u8 side;         /* enum qosd_key_side */
+	__u8 prefix4;      /* bits of a key, of 128: 96 to 128 */
+	__u8 prefix6;      /* 0 to 128 */
+	__u8 up;           /* 1: elements' up_Bps counts, 0: down_Bps */
+	__u8 pad[7];
+};
+
+struct qosd_key_stats {
+	__u64 packets; /* as in struct qosd_class_stats */
+	__u64 bytes;
+	__u64 drop_packets;
+	__u64 drop_bytes;
+	__u64 mark_packets; /* EDT: marked ECN */
+	__u64 delay_ns;     /* EDT: what the packets were to wait, all together */
+	__u64 pad[2];
+};
+
+#define QOSD_KEY_SIZE(cpus) (sizeof(struct qosd_class_clock) + (cpus) * sizeof(struct qosd_key_stats))
 
 /* hook_stats: per-CPU array of one. */
 struct qosd_hook_stats {
@@ -190,6 +233,7 @@ struct qosd_hook_conf {
 	__u32 linklayer;        /* enum qosd_linklayer */
 	__u32 htb_direct;       /* the htb's handle: as skb->priority it goes past all classes; 0: no htb */
 	__u32 htb_direct_queue; /* and its queue, from 1; 0: leave it */
+	__u32 keyed;            /* a class has `per` */
 	__u32 redirect_ifindex; /* classify_neighbor: after learning, on to the egress of this device; 0: nowhere */
 	__u32 learn_n;
 	__u32 learn_slot[QOSD_LEARN_MAX];
@@ -292,11 +336,13 @@ struct qosd_fence {
 static_assert(sizeof(struct qosd_addr) == 16, "addr");
 static_assert(sizeof(struct qosd_lpm) == 20, "lpm");
 static_assert(sizeof(struct qosd_learned) == 24, "learned");
-static_assert(sizeof(struct qosd_written) == 16, "written");
 static_assert(sizeof(struct qosd_set_conf) == 24, "set_conf");
 static_assert(sizeof(struct qosd_class_conf) == 64, "class_conf");
 static_assert(sizeof(struct qosd_class_clock) == 64, "class_clock");
 static_assert(sizeof(struct qosd_class_stats) == 48, "class_stats");
+static_assert(sizeof(struct qosd_written) == 24, "written");
+static_assert(sizeof(struct qosd_key_conf) == 40, "key_conf");
+static_assert(sizeof(struct qosd_key_stats) == 64, "key_stats");
 static_assert(sizeof(struct qosd_set_stats) == 48, "set_stats");
 static_assert(sizeof(struct qosd_place) == 8, "place");
 static_assert(sizeof(struct qosd_rule) == 8, "rule");

@@ -192,6 +192,8 @@ static void describe_conf(const struct kobj_entry *e, FILE *out)
 		fprintf(out, " rate %s", text_format_rate(text, (uint64_t)((scaled + c.mult / 2) / c.mult)));
 		fprintf(out, " burst %s", text_format_time(text, c.burst_ns));
 	}
+	if (c.keyed)
+		fputs(" per", out);
 	if (c.mtu)
 		fprintf(out, " mtu %ub", c.mtu);
 	if (c.exceed == QOSD_EXCEED_DSCP)
@@ -204,6 +206,24 @@ static void describe_conf(const struct kobj_entry *e, FILE *out)
 		fprintf(out, " remark dscp %s", text_format_dscp(text, c.remark_dscp));
 	if (c.remark & QOSD_REMARK_MARK)
 		fprintf(out, " remark mark 0x%x/0x%x", c.mark, c.mark_mask);
+}
+
+static void describe_key_conf(const struct kobj_entry *e, FILE *out)
+{
+	struct qosd_key_conf c;
+	char text[TEXT_MAX];
+
+	memcpy(&c, e->value, sizeof(c));
+	fprintf(out, " class %u per %s", number(e), c.side == QOSD_KEY_SRC ? "src" : "dst");
+	fprintf(out, " prefix4 %u prefix6 %u", c.prefix4 - 96u, c.prefix6);
+	if (c.set)
+		fprintf(out, " set %u %s", c.set - 1, c.up ? "up" : "down");
+	if (c.rate_Bps)
+		fprintf(out, " rate %s", text_format_rate(text, c.rate_Bps));
+	if (c.burst_ns)
+		fprintf(out, " burst %s", text_format_time(text, c.burst_ns));
+	if (c.burst_bytes)
+		fprintf(out, " burst %s", text_format_size(text, c.burst_bytes));
 }
 
 static void describe_sets_conf(const struct kobj_entry *e, FILE *out)
@@ -239,6 +259,7 @@ static const struct {
 	{"written", sizeof(struct qosd_addr), sizeof(struct qosd_written), describe_written},
 	{"prefixes", sizeof(struct qosd_lpm), sizeof(struct qosd_written), describe_prefixes},
 	{"conf", sizeof(uint32_t), sizeof(struct qosd_class_conf), describe_conf},
+	{"key_conf", sizeof(uint32_t), sizeof(struct qosd_key_conf), describe_key_conf},
 	{"sets_conf", sizeof(uint32_t), sizeof(struct qosd_set_conf), describe_sets_conf},
 };
 

@@ -77,30 +77,60 @@ static void check_sum(struct checker *k, const struct model_hook *h, const struc
 	diag_note(k->d, h->pos, "the policy is used here");
 }
 
+static void check_per(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	const struct model_class *above = c->rate_Bps ? c : rated_above(c);
+	char rate[TEXT_MAX], limit[TEXT_MAX];
+
+	if (!c->per.key)
+		return;
+	if (h->type == POLICY_POLICE && h->engine == ENGINE_TC) {
+		diag_error(k->d, c->per.pos, "engine",
+			   "class \"%s\" has a bucket for each address (per), which engine tc cannot; use engine: bpf",
+			   c->name);
+		diag_note(k->d, h->engine_pos, "the engine is chosen here");
+	}
+	if (!above || c->per.rate_Bps <= above->rate_Bps)
+		return;
+	diag_error(k->d, c->per.rate_pos, "rate-above-parent",
+		   "rate %s of each address of class \"%s\" is above the %s of \"%s\" together",
+		   text_format_rate(rate, c->per.rate_Bps), c->name, text_format_rate(limit, above->rate_Bps),
+		   above->name);
+	diag_note(k->d, above->rate_pos, "the rate of \"%s\"", above->name);
+	diag_note(k->d, h->pos, "the policy is used here");
+}
+
 /* act_police and the programs take tokens for a merged packet as a whole, but compare mtu with each of its segments:
  * mtu is no way out. */
-static void check_burst(struct checker *k, const struct model_hook *h, const struct model_class *c)
+static void look_at_burst(struct checker *k, const struct model_class *c, uint64_t rate_Bps, uint64_t burst_bytes)
 {
 	char burst[TEXT_MAX], rate[TEXT_MAX], enough[TEXT_MAX];
-	unsigned __int128 bytes = (unsigned __int128)c->rate_Bps * BURST_ENOUGH_NS / NS_PER_S;
+	unsigned __int128 bytes = (unsigned __int128)rate_Bps * BURST_ENOUGH_NS / NS_PER_S;
 
-	(void)h; /* all checks of a class look the same */
-	if (!c->rate_Bps)
-		return;
-	text_format_size(burst, c->burst);
-	text_format_rate(rate, c->rate_Bps);
-	if (c->burst < MERGED_PACKET) {
+	text_format_size(burst, burst_bytes);
+	text_format_rate(rate, rate_Bps);
+	if (burst_bytes < MERGED_PACKET) {
 		diag_warning(k->d, c->burst_pos, "small-burst",
 			     "the burst of \"%s\" is %s: packets that arrive merged (GRO) have up to 64kb, and one "
 			     "larger than "
 			     "the burst always exceeds, whatever the mtu",
 			     c->name, burst);
-	} else if (c->burst < bytes) {
+	} else if (burst_bytes < bytes) {
 		text_format_size(enough, (uint64_t)bytes);
 		diag_warning(k->d, c->burst_pos, "small-burst",
 			     "the burst of \"%s\" is %s, less than 200 ms of %s (%s): TCP will not reach the rate",
 			     c->name, burst, rate, enough);
 	}
+}
+
+static void check_burst(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	uint64_t of_key = (uint64_t)((unsigned __int128)c->per.rate_Bps * c->per.burst_ns / NS_PER_S);
+
+	if (c->rate_Bps)
+		look_at_burst(k, c, c->rate_Bps, c->burst);
+	if (c->per.rate_Bps && h->type == POLICY_POLICE)
+		look_at_burst(k, c, c->per.rate_Bps, of_key > c->per.burst_bytes ? of_key : c->per.burst_bytes);
 }
 
 /* The kernel keeps a burst as 32 bits of ticks of 64 ns at the rate. */
@@ -205,9 +235,8 @@ static void check_exceed(struct checker *k, const struct model_hook *h, const st
 typedef void class_check(struct checker *k, const struct model_hook *h, const struct model_class *c);
 
 /* Each list ends with NULL. */
-static class_check *const police_checks[] = {check_rate,       check_sum,    check_burst,
-					     check_burst_time, check_depth,  check_reach,
-					     check_continue,   check_exceed, NULL};
+static class_check *const police_checks[] = {check_rate,  check_sum,      check_burst,  check_burst_time, check_depth,
+					     check_reach, check_continue, check_exceed, check_per,        NULL};
 static class_check *const police_root_checks[] = {check_sum, check_burst, check_burst_time, NULL};
 static class_check *const htb_checks[] = {check_rate,  check_ceil,  check_sum, check_htb_bursts,
 					  check_depth, check_reach, NULL};
@@ -412,8 +441,8 @@ static void check_unused(struct checker *k)
 	find_usage(k, &u);
 	for (size_t i = 0; i < k->m->n_sets; i++)
 		if (!k->m->sets[i]->used)
-			diag_warning(k->d, k->m->sets[i]->pos, "unused", "set \"%s\" is used by no match%s",
-				     k->m->sets[i]->name,
+			diag_warning(k->d, k->m->sets[i]->pos, "unused",
+				     "set \"%s\" is used by no match and no \"per\"%s", k->m->sets[i]->name,
 				     k->m->sets[i]->learns ? ", so what it learns has no effect" : "");
 	for (size_t i = 0; i < p->services.n; i++)
 		warn_unused(k, &u.services, &p->services.v[i].name, "service", "match");
@@ -435,15 +464,16 @@ static void check_effect(struct checker *k)
 	}
 	for (size_t i = 0; i < k->m->n_sets; i++) {
 		const struct model_set *s = k->m->sets[i];
-		size_t j = 0;
+		size_t j = s->rates_used ? s->n_elements : 0;
 
 		while (j < s->n_elements && !s->elements[j].up_Bps && !s->elements[j].down_Bps)
 			j++;
 		if (j < s->n_elements)
-			diag_warning(k->d, s->elements[j].pos, "no-effect",
-				     "rates of single addresses of set \"%s\" have no effect: \"per\" is not in this "
-				     "version",
-				     s->name);
+			diag_warning(
+				k->d, s->elements[j].pos, "no-effect",
+				"rates of single addresses of set \"%s\" have no effect: no class has \"per\" with "
+				"this set",
+				s->name);
 	}
 }
 

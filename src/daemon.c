@@ -487,6 +487,16 @@ static bool rate_arg(const json_t *args, const char *key, uint64_t *Bps)
 	return !j || (json_is_integer(j) && json_integer_value(j) >= 8);
 }
 
+static bool rates_count(const struct daemon *d, const char *set)
+{
+	const struct model *m = model_in_force(d);
+
+	for (size_t i = 0; i < m->n_sets; i++)
+		if (strcmp(m->sets[i]->name, set) == 0)
+			return m->sets[i]->rates_used;
+	return false;
+}
+
 static json_t *set_add(struct daemon *d, const char *set, const struct prefix *p, const json_t *args)
 {
 	uint64_t up_Bps, down_Bps;
@@ -496,9 +506,9 @@ static json_t *set_add(struct daemon *d, const char *set, const struct prefix *p
 		return wire_error(EXIT_USAGE, "up_bps and down_bps are rates in bits a second");
 	if (shaper_set_add(d->shaper, set, p, up_Bps, down_Bps, why, sizeof(why)) < 0)
 		return wire_error(EXIT_FAILED, "%s", why);
-	if (up_Bps || down_Bps)
+	if ((up_Bps || down_Bps) && !rates_count(d, set))
 		return json_pack("{s:s}", "warning",
-				 "a rate of a single address has no effect: \"per\" is not in this version");
+				 "a rate of a single address has no effect: no class has \"per\" with this set");
 	return json_object();
 }
 

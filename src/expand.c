@@ -56,6 +56,8 @@ static void overlay(struct w_class *onto, const struct w_class *c)
 		onto->conform = c->conform;
 	if (c->remark.has_dscp || c->remark.has_mark)
 		onto->remark = c->remark;
+	if (c->per.pos.line)
+		onto->per = c->per;
 	if (c->match.pos.line)
 		onto->match = c->match;
 	if (c->classes_pos.line) {

@@ -5,7 +5,10 @@
 
 #include "../bpf/qosd_abi.h"
 
-#define EVENTS_SIZE (256u * 1024u)
+#define KEYS \
+	.inner_type = BPF_MAP_TYPE_HASH, .inner_key_size = sizeof(struct qosd_lpm), .inner_value_size = QOSD_KEY_SIZE(1)
+#define EVENTS_SIZE      (256u * 1024u)
+#define KEY_SIZE_AT_ONCE 1024u /* bytes of an entry */
 
 #define LEARNED                                                                      \
 	.inner_type = BPF_MAP_TYPE_HASH, .inner_key_size = sizeof(struct qosd_addr), \
@@ -82,6 +85,18 @@ static const struct {
 			.key_size = 4,
 			.value_size = sizeof(struct qosd_class_stats),
 			.max_entries = 16}},
+	[MAP_KEY_CONF] = {"key_conf",
+			  {.type = BPF_MAP_TYPE_ARRAY,
+			   .key_size = 4,
+			   .value_size = sizeof(struct qosd_key_conf),
+			   .max_entries = 16}},
+	[MAP_KEYS] = {"keys",
+		      {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .key_size = 4, .value_size = 4, .max_entries = 16, KEYS}},
+	[MAP_CLASS_KEYS] = {"keys",
+			    {.type = BPF_MAP_TYPE_HASH,
+			     .key_size = sizeof(struct qosd_lpm),
+			     .value_size = QOSD_KEY_SIZE(1),
+			     .max_entries = 1024}},
 	[MAP_HOOK_STATS] = {"hook_stats",
 			    {.type = BPF_MAP_TYPE_PERCPU_ARRAY,
 			     .key_size = 4,
@@ -94,6 +109,25 @@ void maps_describe(enum map_role role, struct kobj_map *out)
 	*out = roles[role].map;
 	out->path = "";
 	out->outer = "";
+}
+
+/* Entries for every key that there may be are made at once, unless they are so large that it would take too much. */
+static uint32_t key_flags(uint32_t value_size)
+{
+	return value_size > KEY_SIZE_AT_ONCE ? BPF_F_NO_PREALLOC : 0;
+}
+
+void maps_size_keys(struct kobj_map *m, uint32_t cpus)
+{
+	uint32_t size = QOSD_KEY_SIZE(cpus);
+
+	if (m->inner_type) {
+		m->inner_value_size = size;
+		m->inner_flags = key_flags(size);
+	} else if (m->type == BPF_MAP_TYPE_HASH) {
+		m->value_size = size;
+		m->flags = key_flags(size);
+	}
 }
 
 const char *maps_name(enum map_role role)

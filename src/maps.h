@@ -23,11 +23,16 @@ enum map_role {
 	MAP_CLOCK,
 	MAP_STATS,
 	MAP_HOOK_STATS,
+	MAP_KEY_CONF,
+	MAP_KEYS,       /* outer map, one slot a class, by class number */
+	MAP_CLASS_KEYS, /* a class's own, below hooks/NAME/NUMBER */
 	MAP_ROLES
 };
 
 /* Everything but the path and the place in an outer map, which are "" afterwards. */
 void maps_describe(enum map_role role, struct kobj_map *out);
+/* MAP_KEYS and MAP_CLASS_KEYS: the value of a key has a part for each CPU. */
+void maps_size_keys(struct kobj_map *m, uint32_t cpus);
 /* The last part of the map's path: "sets_learned", "conf". */
 const char *maps_name(enum map_role role);
 

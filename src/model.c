@@ -17,6 +17,11 @@
 #define BURST_DEFAULT_BYTES  (64 * 1024 + 1500) /* the largest merged packet, and one more */
 #define BURST_DEFAULT_MAX_NS (250 * NS_PER_S)   /* act_police and htb hold 2^32 ticks of 64 ns, 274 s */
 
+#define PER_PREFIX4    32
+#define PER_PREFIX6    128
+#define PER_MAX        65536
+#define PER_TIMEOUT_NS (5 * 60 * NS_PER_S)
+
 #define HTB_BURST_DEFAULT_NS (NS_PER_S / 1000) /* what a timer that is late by that much has to make up for */
 #define HTB_MTU              (1500 + 14)       /* with the header of Ethernet, as the kernel counts it */
 #define HTB_QUANTUM_SHARE    10                /* of the rate: tc's r2q */
@@ -229,9 +234,21 @@ static void resolve_list(struct builder *b, struct match_list *list)
 		resolve_item(b, &list->items[i]);
 }
 
+static void resolve_per(struct builder *b, struct w_per *per)
+{
+	const char *name = per->set.s;
+
+	if (!name)
+		return;
+	per->found = names_resolve(&b->sets, b->d, per->set.pos, *name == '@' ? name + 1 : name);
+	if (per->found)
+		per->found->used = per->found->rates_used = true;
+}
+
 static void resolve_class(struct builder *b, struct w_class *c)
 {
 	resolve_list(b, &c->match);
+	resolve_per(b, &c->per);
 	for (size_t i = 0; i < c->n_classes; i++)
 		resolve_class(b, &c->classes[i]);
 }
@@ -293,6 +310,15 @@ static struct need rate_need(const struct w_rate *r, const char *key)
 	return (struct need){r->up.set ? r->up.pos : r->down.pos, key};
 }
 
+static struct need per_need(const struct w_per *per)
+{
+	if (per->key.set && (per->key.v == PER_LOCAL || per->key.v == PER_REMOTE))
+		return (struct need){per->key.pos, "key"};
+	if (per->set.s)
+		return (struct need){per->set.pos, "set"};
+	return rate_need(&per->rate, "rate");
+}
+
 static struct need classes_need(const struct expanded *classes, size_t n)
 {
 	struct need need = {0};
@@ -302,6 +328,8 @@ static struct need classes_need(const struct expanded *classes, size_t n)
 		if (!need.pos.line)
 			need = rate_need(&classes[i].keys.ceil, "ceil");
 		if (!need.pos.line)
+			need = per_need(&classes[i].keys.per);
+		if (!need.pos.line)
 			need = list_need(&classes[i].keys.match);
 		if (!need.pos.line)
 			need = classes_need(classes[i].children, classes[i].n_children);
@@ -310,6 +338,26 @@ static struct need classes_need(const struct expanded *classes, size_t n)
 }
 
 /* ---- policies ---------------------------------------------------------------------------------------------------- */
+
+static bool is_written(const struct w_rate *rate)
+{
+	return rate->up.pos.line || rate->down.pos.line;
+}
+
+/* A key has to have some rate, or it would be unshaped by accident. */
+static void require_key_rates(struct builder *b, const struct expanded *classes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct w_class *c = &classes[i].keys;
+
+		if (c->per.pos.line && !is_written(&c->per.rate) && !is_written(&c->rate))
+			diag_error(b->d, c->per.pos, "missing-rate",
+				   "\"per\" of class \"%s\" needs a rate%s: here, or in the class",
+				   c->name.s ? c->name.s : "",
+				   c->per.set.s ? " for addresses that have none of their own" : "");
+		require_key_rates(b, classes[i].children, classes[i].n_children);
+	}
+}
 
 /* What belongs to a rate, in a class that has none in either direction. */
 static void warn_without_rate(struct builder *b, const struct expanded *classes, size_t n)
@@ -326,8 +374,7 @@ static void warn_without_rate(struct builder *b, const struct expanded *classes,
 			{"exceed", c->exceed.set, c->exceed.pos},
 		};
 
-		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys) && !c->rate.up.pos.line && !c->rate.down.pos.line;
-		     j++)
+		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys) && !is_written(&c->rate) && !c->per.pos.line; j++)
 			if (keys[j].set)
 				diag_warning(b->d, keys[j].pos, "no-effect",
 					     "\"%s\" has no effect: class \"%s\" has no rate", keys[j].key,
@@ -348,6 +395,7 @@ static void refuse_foreign_keys(struct builder *b, const struct w_policy *p, con
 			bool set;
 			struct pos pos;
 		} keys[] = {
+			{"per", POLICY_POLICE, c->per.pos.line != 0 && p->type.v == POLICY_HTB, c->per.pos},
 			{"exceed", POLICY_POLICE, c->exceed.set, c->exceed.pos},
 			{"conform", POLICY_POLICE, c->conform.set, c->conform.pos},
 			{"ceil", POLICY_HTB, c->ceil.up.set, c->ceil.up.pos},
@@ -418,6 +466,7 @@ static void check_policy(struct builder *b, const struct w_policy *w, const stru
 
 	if (w->type.set)
 		refuse_foreign_keys(b, w, e->classes, e->n_classes);
+	require_key_rates(b, e->classes, e->n_classes);
 	if (htb)
 		warn_without_queue(b, e->classes, e->n_classes);
 	else
@@ -513,10 +562,42 @@ static uint64_t class_rate(struct builder *b, const struct model_hook *h, const 
 	return Bps;
 }
 
+/* Where per has no rate, the class's is that of each key and there is none of all together. */
+static void build_per(struct builder *b, const struct model_hook *h, struct model_class *c, const struct w_class *w)
+{
+	const struct w_per *per = &w->per;
+	struct model_per *out = &c->per;
+
+	if (!per->pos.line || !per->key.set)
+		return;
+	out->pos = out->rate_pos = per->pos;
+	out->rate_Bps = class_rate(b, h, &per->rate, 0, &out->rate_pos);
+	if (!out->rate_Bps) {
+		out->rate_Bps = c->rate_Bps;
+		out->rate_pos = c->rate_pos;
+		c->rate_Bps = 0;
+	}
+	if (!out->rate_Bps && !per->found) /* a rate for the other direction only */
+		return;
+	out->key = (enum per_key)per->key.v;
+	out->set = per->found;
+	out->prefix4 = per->prefix4.set ? (uint8_t)per->prefix4.v : PER_PREFIX4;
+	out->prefix6 = per->prefix6.set ? (uint8_t)per->prefix6.v : PER_PREFIX6;
+	out->max = per->max.set ? (uint32_t)per->max.v : PER_MAX;
+	out->timeout_ns = per->timeout.set ? per->timeout.v : PER_TIMEOUT_NS;
+	if (h->type != POLICY_POLICE)
+		return;
+	if (!w->burst.set)
+		out->burst_ns = BURST_DEFAULT_NS;
+	else if (w->burst.is_time)
+		out->burst_ns = w->burst.v;
+	out->burst_bytes = !w->burst.set ? BURST_DEFAULT_BYTES : w->burst.is_time ? 0 : w->burst.v;
+}
+
 static void build_police(struct model_class *c, const struct w_class *w)
 {
 	c->burst = burst_bytes(&w->burst, c->rate_Bps, default_burst(c->rate_Bps));
-	if (c->rate_Bps) { /* without a rate nothing exceeds */
+	if (c->rate_Bps || c->per.key) { /* without a rate nothing exceeds */
 		c->mtu = w->mtu.set ? (uint32_t)w->mtu.v : 0;
 		c->exceed = w->exceed.set ? w->exceed.what : EXCEED_DROP;
 		c->exceed_dscp = w->exceed.set && w->exceed.what == EXCEED_DSCP ? w->exceed.dscp : 0;
@@ -679,6 +760,7 @@ static struct model_class *build_class(struct builder *b, struct model_hook *h, 
 	c->level = parent->level + 1;
 	c->rate_Bps = class_rate(b, h, &w->rate, nearest_rate(parent), &c->rate_pos);
 	c->ceil_pos = c->cburst_pos = w->pos;
+	build_per(b, h, c, w);
 	if (h->type == POLICY_HTB)
 		build_htb(b, h, l, c, e, p);
 	else

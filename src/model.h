@@ -23,7 +23,8 @@ struct model_element {
 struct model_set {
 	const char *name;
 	struct pos pos;
-	bool used;                      /* by a match */
+	bool used;                      /* by a match or a class's per */
+	bool rates_used;                /* by a class's per, in which an element's own rates count */
 	struct model_element *elements; /* sorted by prefix_cmp, no duplicates */
 	size_t n_elements;
 	const char *file; /* CSV path as opened, or NULL */
@@ -57,6 +58,19 @@ struct model_link {
 	uint32_t mpu;
 };
 
+/* A clock for each address or prefix of one end. */
+struct model_per {
+	enum per_key key; /* PER_NONE: the class has none */
+	struct pos pos, rate_pos;
+	const struct model_set *set; /* whose elements' own rates win, each element one key; or NULL */
+	uint8_t prefix4, prefix6;    /* bits of a key, of 32 and of 128 */
+	uint32_t max;
+	uint64_t timeout_ns; /* idle for so long: forgotten; 0: never */
+	uint64_t rate_Bps;   /* bytes a second of a key that has none of its own; 0: it is only counted */
+	/* police: a key's bucket holds so much time at its rate, and at least so many bytes */
+	uint64_t burst_ns, burst_bytes;
+};
+
 struct model_class {
 	const char *name; /* unique in its policy; "root" for the root */
 	struct pos pos;
@@ -67,7 +81,7 @@ struct model_class {
 	size_t n_children;
 	unsigned level;    /* the root's is 0 */
 	size_t index;      /* in the hook's classes; the root's is 0 */
-	uint64_t rate_Bps; /* bytes a second; 0: this class has no rate of its own (never in htb) */
+	uint64_t rate_Bps; /* bytes a second of all its traffic together; 0: none of its own (never in htb) */
 	uint64_t burst;    /* bytes; 0 only where rate_Bps is 0 */
 	uint32_t mtu;      /* bytes; 0: any size. Without a rate mtu is 0 and exceed drop: nothing exceeds. In htb
 			      the largest frame, never 0 */
@@ -80,6 +94,7 @@ struct model_class {
 	uint8_t exceed_dscp;
 	enum conform conform;
 	struct w_remark remark;
+	struct model_per per;
 	struct match_list match; /* n 0 for the root and for a class that is only a default */
 };
 

@@ -101,6 +101,15 @@ static bool same_remark(const struct w_remark *a, const struct w_remark *b)
 	return (!a->has_dscp || a->dscp == b->dscp) && (!a->has_mark || (a->mark == b->mark && a->mask == b->mask));
 }
 
+static bool same_per(const struct model_per *a, const struct model_per *b)
+{
+	if (a->key != b->key || !a->set != !b->set || (a->set && strcmp(a->set->name, b->set->name) != 0))
+		return false;
+	return a->prefix4 == b->prefix4 && a->prefix6 == b->prefix6 && a->max == b->max &&
+	       a->timeout_ns == b->timeout_ns && a->rate_Bps == b->rate_Bps && a->burst_ns == b->burst_ns &&
+	       a->burst_bytes == b->burst_bytes;
+}
+
 /* What htb has beyond a policer. */
 static bool same_queue(const struct model_class *a, const struct model_class *b)
 {
@@ -113,7 +122,7 @@ static bool same_class(const struct model_class *a, const struct model_class *b)
 {
 	if (!same_text(a->name, b->name) || a->rate_Bps != b->rate_Bps || a->burst != b->burst || a->mtu != b->mtu)
 		return false;
-	if (!same_queue(a, b))
+	if (!same_queue(a, b) || !same_per(&a->per, &b->per))
 		return false;
 	if (a->exceed != b->exceed || a->exceed_dscp != b->exceed_dscp || a->conform != b->conform)
 		return false;
@@ -613,7 +622,7 @@ static void print_exceed(FILE *out, int indent, const struct model_class *c)
 
 	switch (c->exceed) {
 	case EXCEED_DROP:
-		if (c->rate_Bps)
+		if (c->rate_Bps || c->per.key)
 			(void)fprintf(out, "%*sexceed: drop\n", indent, "");
 		return;
 	case EXCEED_PASS: (void)fprintf(out, "%*sexceed: pass\n", indent, ""); return;
@@ -639,11 +648,49 @@ static void print_remark(FILE *out, int indent, const struct w_remark *r)
 	(void)fputs("}\n", out);
 }
 
+static void print_per(FILE *out, int indent, const struct model_per *per)
+{
+	static const char *const keys[] = {
+		[PER_LOCAL] = "local", [PER_REMOTE] = "remote", [PER_SRC] = "src", [PER_DST] = "dst"};
+	char text[TEXT_MAX];
+
+	(void)fprintf(out, "%*sper: {key: %s", indent, "", keys[per->key]);
+	if (per->set) {
+		(void)fputs(", set: ", out);
+		put_text(out, per->set->name);
+	}
+	(void)fprintf(out, ", prefix4: %u, prefix6: %u, max: %" PRIu32 ", timeout: %s", per->prefix4, per->prefix6,
+		      per->max, text_format_time(text, per->timeout_ns));
+	if (per->rate_Bps)
+		(void)fprintf(out, ", rate: %s", text_format_rate(text, per->rate_Bps));
+	(void)fputs("}\n", out);
+}
+
+/* A class with per: the burst is of each key as well, so that it stays a time or a size as it was written. */
+static void print_key_rates(FILE *out, int indent, const struct model_class *c)
+{
+	const struct model_per *per = &c->per;
+	char time[TEXT_MAX], size[TEXT_MAX];
+
+	if (c->rate_Bps)
+		(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(time, c->rate_Bps));
+	text_format_time(time, per->burst_ns);
+	text_format_size(size, per->burst_bytes);
+	if (per->burst_ns && per->burst_bytes)
+		(void)fprintf(out, "%*s# burst: %s of a rate, and at least %s\n", indent, "", time, size);
+	else if (per->burst_ns || per->burst_bytes)
+		(void)fprintf(out, "%*sburst: %s\n", indent, "", per->burst_ns ? time : size);
+	print_per(out, indent, per);
+}
+
 static void print_police(FILE *out, int indent, const struct model_class *c)
 {
 	char mtu[TEXT_MAX];
 
-	print_rate(out, indent, c);
+	if (c->per.key)
+		print_key_rates(out, indent, c);
+	else
+		print_rate(out, indent, c);
 	if (c->mtu)
 		(void)fprintf(out, "%*smtu: %s\n", indent, "", text_format_size(mtu, c->mtu));
 	print_exceed(out, indent, c);

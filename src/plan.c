@@ -142,7 +142,7 @@ static void want_elements(struct planner *p, const struct plan_set *s, uint32_t 
 			   ->map.path;
 	for (size_t i = 0; i < all.n; i++) {
 		const struct element *e = &all.v[i];
-		struct qosd_written value = {.up_Bps = e->up_Bps, .down_Bps = e->down_Bps};
+		struct qosd_written value = {.up_Bps = e->up_Bps, .down_Bps = e->down_Bps, .bits = e->prefix->bits};
 		struct qosd_lpm key = {.prefixlen = e->prefix->bits};
 
 		memcpy(&key.addr, &e->prefix->addr, sizeof(key.addr));
@@ -298,6 +298,86 @@ static void want_hook_maps(struct planner *p, const struct plan_hook *h)
 	}
 }
 
+/* ---- keys of classes with per ---------------------------------------------------------------------------------------
+ */
+
+/* Has any class of the hook keys that the program looks at? */
+static bool is_keyed(const struct plan_hook *h)
+{
+	for (size_t i = 0; h->engine != ENGINE_TC && i < h->n_classes; i++)
+		if (h->classes[i].cls->per.key)
+			return true;
+	return false;
+}
+
+static struct kobj *want_key_map(struct planner *p, const struct plan_hook *h, enum map_role role, struct pos pos,
+				 const char *what, const char *path)
+{
+	struct kobj *o = plan_want(p, KOBJ_MAP, pos, what);
+
+	maps_describe(role, &o->map);
+	maps_size_keys(&o->map, p->in->cpus);
+	o->map.path = path;
+	o->map.max_entries = h->room;
+	o->measured = true;
+	return o;
+}
+
+/* bytes * 10^9 must fit into 64 bits in the program. */
+#define KEY_BURST_MAX 18000000000ull
+
+static bool is_source(const struct plan_hook *h, enum per_key key)
+{
+	switch (key) {
+	case PER_LOCAL: return h->hook->up;
+	case PER_REMOTE: return !h->hook->up;
+	case PER_SRC: return true;
+	case PER_DST:
+	case PER_NONE: return false;
+	}
+	abort();
+}
+
+static void want_class_keys(struct planner *p, const struct plan_hook *h, const struct plan_class *pc)
+{
+	const struct model_per *per = &pc->cls->per;
+	const char *what = plan_class_what(p, h, pc->cls);
+	int slot = per->set ? handles_find(p->handles, "set", per->set->name) : -1;
+	struct qosd_key_conf conf = {
+		.rate_Bps = per->rate_Bps,
+		.burst_ns = per->burst_ns,
+		.burst_bytes = per->burst_bytes < KEY_BURST_MAX ? per->burst_bytes : KEY_BURST_MAX,
+		.set = (uint32_t)(slot + 1),
+		.kind = QOSD_KIND_POLICE,
+		.side = is_source(h, per->key) ? QOSD_KEY_SRC : QOSD_KEY_DST,
+		.prefix4 = (uint8_t)(96 + per->prefix4),
+		.prefix6 = per->prefix6,
+		.up = h->hook->up,
+	};
+	struct kobj *o = want_key_map(p, h, MAP_CLASS_KEYS, per->pos, what,
+				      arena_printf(p->a, "%s/%u/keys", h->path, pc->number));
+
+	o->map.outer = arena_printf(p->a, "%s/keys", h->path);
+	o->map.slot = pc->number;
+	o->map.max_entries = per->max;
+	want_entry(p, per->pos, what, arena_printf(p->a, "%s/key_conf", h->path), &pc->number, sizeof(pc->number),
+		   &conf, sizeof(conf));
+}
+
+static void want_keys(struct planner *p, const struct plan_hook *h)
+{
+	const char *what = arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress");
+
+	if (!is_keyed(h))
+		return;
+	want_key_map(p, h, MAP_KEYS, h->hook->pos, what, arena_printf(p->a, "%s/keys", h->path));
+	want_key_map(p, h, MAP_KEY_CONF, h->hook->pos, what, arena_printf(p->a, "%s/key_conf", h->path))->measured =
+		false;
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (h->classes[i].cls->per.key)
+			want_class_keys(p, h, &h->classes[i]);
+}
+
 static enum qosd_exceed exceed_of(const struct model_class *c)
 {
 	switch (c->exceed) {
@@ -312,7 +392,8 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 {
 	const struct model_class *c = pc->cls;
 	const struct plan_class *up = plan_find_class(h, c->parent);
-	struct qosd_class_conf conf = {.conform_continue = c->conform == CONFORM_CONTINUE};
+	struct qosd_class_conf conf = {.conform_continue = c->conform == CONFORM_CONTINUE,
+				       .keyed = h->engine != ENGINE_TC && c->per.key};
 	uint32_t key = pc->number;
 
 	conf.parent = up ? up->number : 0; /* packets count there too */
@@ -373,6 +454,11 @@ static const char *beyond_tc(struct planner *p, const struct model_hook *m, stru
 		const struct model_class *c = m->classes[i];
 
 		*pos = c->pos;
+		if (c->per.key) {
+			*pos = c->per.pos;
+			return arena_printf(
+				p->a, "class %s has a bucket for each address (per), which act_police cannot", c->name);
+		}
 		if (c->exceed == EXCEED_DSCP)
 			return arena_printf(p->a, "class %s remarks what exceeds its rate, which act_police cannot",
 					    c->name);
@@ -664,6 +750,7 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	spec->conf.engine_tc = h->engine == ENGINE_TC;
 	spec->conf.htb_direct = h->hook->type != POLICY_HTB ? 0 : KOBJ_SHARD(h->n_shards ? 1 : 0);
 	spec->conf.htb_direct_queue = h->n_shards ? 1 : 0;
+	spec->conf.keyed = is_keyed(h);
 	spec->conf.default_class = dflt ? dflt->number : 0;
 	spec->conf.overhead = plan_link_overhead(h, l);
 	spec->conf.mpu = h->iface->link.mpu;
@@ -747,6 +834,7 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 		want_hook_maps(p, h);
 		for (size_t i = 0; i < h->n_classes; i++)
 			want_class_conf(p, h, &h->classes[i]);
+		want_keys(p, h);
 	}
 	if (!l)
 		return;

@@ -17,6 +17,7 @@ struct plan_input {
 	bool has_htb, has_ifb;
 	const bool *has_leaf; /* by enum qdisc_kind, QDISC_KINDS of them */
 	uint64_t prog_build_id;
+	uint32_t cpus;          /* possible ones */
 	struct plan_live *live; /* live edits of sets, see below */
 	size_t n_live;
 };

@@ -75,6 +75,7 @@ enum exceed { EXCEED_DROP, EXCEED_PASS, EXCEED_DSCP };
 enum conform { CONFORM_PASS, CONFORM_CONTINUE };
 enum linklayer { LINK_ETHERNET, LINK_ATM, LINK_PTM };
 enum via { VIA_IFB };
+enum per_key { PER_NONE, PER_LOCAL, PER_REMOTE, PER_SRC, PER_DST };
 
 struct w_exceed {
 	bool set;
@@ -94,6 +95,16 @@ struct w_param {
 	const struct qdisc_param *param;
 	uint64_t value; /* as qdisc_parse gives it */
 };
+struct w_per {
+	struct pos pos;    /* line 0: not written */
+	struct w_word key; /* enum per_key */
+	struct w_text set; /* with or without '@' */
+	struct w_u64 prefix4, prefix6, max;
+	struct w_u64 timeout; /* ns */
+	struct w_rate rate;
+	struct model_set *found; /* the set; filled by the model */
+};
+
 /* What was written of it is a qdisc that qdisc_finish agrees with. */
 struct w_leaf {
 	bool set;
@@ -112,6 +123,7 @@ struct w_class {
 	struct w_exceed exceed;
 	struct w_word conform; /* enum conform */
 	struct w_remark remark;
+	struct w_per per;
 	struct match_list match;
 	struct w_class *classes;
 	size_t n_classes;

@@ -130,21 +130,21 @@ static int take_shared_maps(struct qosd *o, prog_map_fd map_fd, void *ctx)
 	return err;
 }
 
-static int take_hook_maps(struct qosd *o, const char *hook_path, prog_map_fd map_fd, void *ctx)
+static int take_hook_maps(struct qosd *o, const char *hook_path, bool keyed, prog_map_fd map_fd, void *ctx)
 {
 	const struct {
 		struct bpf_map *map;
 		enum map_role role;
 	} maps[] = {
-		{o->maps.conf, MAP_CONF},
-		{o->maps.clock, MAP_CLOCK},
-		{o->maps.stats, MAP_STATS},
-		{o->maps.hook_stats, MAP_HOOK_STATS},
+		{o->maps.conf, MAP_CONF},         {o->maps.clock, MAP_CLOCK},
+		{o->maps.stats, MAP_STATS},       {o->maps.hook_stats, MAP_HOOK_STATS},
+		{o->maps.key_conf, MAP_KEY_CONF}, {o->maps.keys, MAP_KEYS},
 	};
+	size_t n = sizeof(maps) / sizeof(maps[0]) - (keyed ? 0 : 2);
 	char path[256];
 	int err = 0;
 
-	for (size_t i = 0; !err && i < sizeof(maps) / sizeof(maps[0]); i++) {
+	for (size_t i = 0; !err && i < n; i++) {
 		if (!hook_path) {
 			err = bpf_map__set_autocreate(maps[i].map, true);
 			continue;
@@ -164,7 +164,7 @@ struct own_map {
 	size_t n, key_step, value_step; /* from one to the next, in bytes */
 };
 
-#define OWN_MAPS_MAX 9
+#define OWN_MAPS_MAX 10
 
 struct own_maps {
 	struct own_map v[OWN_MAPS_MAX];
@@ -239,6 +239,7 @@ struct load {
 	struct qosd *o;
 	struct own_maps own;
 	uint64_t *rows; /* conf.words a row */
+	void *new_key;
 	struct qosd_fence *fence;
 	uint32_t *fence_values;
 };
@@ -311,6 +312,22 @@ static int own_tables(struct load *l, const struct tables *t)
 	return err ? err : own_prefixes(l, l->o->maps.dst_index, t->dst.v, t->dst.n);
 }
 
+/* What a key begins with: zeros, as many as a key's value has. */
+static int own_new_key(struct load *l)
+{
+	uint32_t cpus = (uint32_t)libbpf_num_possible_cpus();
+	size_t size = QOSD_KEY_SIZE(cpus);
+	int err;
+
+	if (!l->spec->conf.keyed)
+		return 0;
+	l->o->rodata->cpus = cpus;
+	l->new_key = xcalloc(1, size);
+	err = bpf_map__set_value_size(l->o->maps.new_key, (uint32_t)size);
+	err = err ? err : bpf_map__set_autocreate(l->o->maps.key_scratch, true);
+	return err ? err : own_table(l, l->o->maps.new_key, l->new_key);
+}
+
 static int put_together(struct load *l, prog_map_fd map_fd, void *ctx)
 {
 	static const struct tables no_rules = {.conf.words = 1};
@@ -327,8 +344,9 @@ static int put_together(struct load *l, prog_map_fd map_fd, void *ctx)
 	l->o->rodata->table = t->conf;
 	switch (l->spec->kind) {
 	case PROG_CLASSIFY:
-		err = take_hook_maps(l->o, l->spec->hook_path, map_fd, ctx);
+		err = take_hook_maps(l->o, l->spec->hook_path, l->spec->conf.keyed, map_fd, ctx);
 		err = err ? err : own_tables(l, t);
+		err = err ? err : own_new_key(l);
 		/* fall through */
 	case PROG_CLASSIFY_NEIGHBOR:
 		err = err ? err : take_shared_maps(l->o, map_fd, ctx);
@@ -372,6 +390,7 @@ out:
 	qosd__destroy(l.o);
 	free(verifier);
 	free(l.rows);
+	free(l.new_key);
 	free(l.fence);
 	free(l.fence_values);
 	libbpf_set_print(printer);

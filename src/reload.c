@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "reload.h"
 
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -275,7 +276,8 @@ static void find_steps(struct shaper *s, struct result *r)
 				.has_htb = s->caps.v[CAP_HTB].has,
 				.has_ifb = s->caps.v[CAP_IFB].has,
 				.has_leaf = has_leaf,
-				.prog_build_id = s->build_id};
+				.prog_build_id = s->build_id,
+				.cpus = (uint32_t)libbpf_num_possible_cpus()};
 	size_t errors_before = diag_told(r->loaded->diag);
 	const char *why = "";
 	int err;

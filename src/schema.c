@@ -277,21 +277,34 @@ static void read_leaf(struct bind *b, const struct node *n, void *field, const v
 	leaf->set = true;
 }
 
-static const struct bind_word per_key_rows[] = {{"local", 0}, {"remote", 0}, {"src", 0}, {"dst", 0}};
+static const struct bind_word per_key_rows[] = {
+	{"local", PER_LOCAL}, {"remote", PER_REMOTE}, {"src", PER_SRC}, {"dst", PER_DST}};
 static const struct bind_words per_key_words = WORDS("local, remote, src or dst", per_key_rows);
 static const struct bind_number prefix4_range = {"a prefix length", 0, 32};
 static const struct bind_number prefix6_range = {"a prefix length", 0, 128};
-static const struct bind_number per_max_range = {"a number of buckets", 1, 16777216};
+static const struct bind_number per_max_range = {"a number of keys", 1, 16777216};
+static const char no_share_key[] = "an address has no parent that it could have a share of";
+
+#define PER(field) offsetof(struct w_per, field)
 static const struct key per_rows[] = {
-	{"key", bind_words, &per_key_words, 0, KEY_REQUIRED | KEY_LATER, 0},
-	{"set", bind_text, &set_name, 0, KEY_LATER, 0},
-	{"prefix4", bind_number, &prefix4_range, 0, KEY_LATER, 0},
-	{"prefix6", bind_number, &prefix6_range, 0, KEY_LATER, 0},
-	{"max", bind_number, &per_max_range, 0, KEY_LATER, 0},
-	{"timeout", bind_time, NULL, 0, KEY_LATER, 0},
-	{"rate", bind_rate, NULL, 0, KEY_LATER, 0},
+	{"key", bind_words, &per_key_words, PER(key), KEY_REQUIRED, 0},
+	{"set", bind_text, &set_name, PER(set), 0, 0},
+	{"prefix4", bind_number, &prefix4_range, PER(prefix4), 0, 0},
+	{"prefix6", bind_number, &prefix6_range, PER(prefix6), 0, 0},
+	{"max", bind_number, &per_max_range, PER(max), 0, 0},
+	{"timeout", bind_time, NULL, PER(timeout), 0, 0},
+	{"rate", bind_rate, no_share_key, PER(rate), 0, 0},
 };
 static const struct keys per_keys = KEYS("per", per_rows);
+
+static void read_per(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	struct w_per *per = field;
+
+	(void)how;
+	per->pos = n->pos;
+	bind_map(b, n, &per_keys, per, n->pos);
+}
 
 static const struct key when_rows[] = {
 	{"schedule", bind_text, &schedule_name, 0, KEY_REQUIRED | KEY_LATER, 0},
@@ -320,7 +333,7 @@ static const struct key class_rows[] = {
 	{"match", match_read, NULL, offsetof(struct w_class, match), 0, 0},
 	{"classes", read_classes, NULL, 0, 0, 0},
 	{"use", bind_texts, &template_name, offsetof(struct w_class, use), 0, 0},
-	{"per", bind_form, &per_keys, 0, KEY_LATER, OF_POLICE | OF_EDT},
+	{"per", read_per, NULL, offsetof(struct w_class, per), 0, OF_POLICE | OF_EDT},
 	{"remark", read_remark, NULL, offsetof(struct w_class, remark), 0, 0},
 	{"when", bind_form_list, &when_keys, 0, KEY_LATER, 0},
 };

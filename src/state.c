@@ -92,7 +92,7 @@ bool state_is_configured(const char *path)
 	if (!strncmp(path, "sets/", 5))
 		return !strcmp(name, "written") || !strcmp(name, "prefixes");
 	if (!strncmp(path, "hooks/", 6))
-		return !strcmp(name, "conf");
+		return !strcmp(name, "conf") || !strcmp(name, "key_conf");
 	return !strcmp(path, "sets_conf");
 }
 
@@ -187,12 +187,15 @@ static const struct pinned *find_pinned(const struct reader *r, uint32_t id)
 	return r->pinned.n ? bsearch(&key, r->pinned.v, r->pinned.n, sizeof(key), cmp_pinned) : NULL;
 }
 
-/* "sets/NAME/learned" belongs into "sets_learned". */
+/* "sets/NAME/learned" belongs into "sets_learned", "hooks/HOOK/5/keys" into "hooks/HOOK/keys". */
 static const char *outer_of(struct reader *r, const char *path)
 {
-	const char *name = strrchr(path, '/');
+	const char *name = strrchr(path, '/'), *above = name ? memrchr(path, '/', (size_t)(name - path)) : NULL;
 
-	return name ? arena_printf(r->a, "%.*s_%s", (int)strcspn(path, "/"), path, name + 1) : "";
+	if (!above)
+		return "";
+	return arena_printf(r->a, "%.*s%s%s", (int)(above - path), path, strncmp(path, "sets/", 5) ? "/" : "_",
+			    name + 1);
 }
 
 /* Is the map really where it was made for? */

@@ -79,6 +79,8 @@ static void add_map(struct test_hook *h, const char *dir, enum map_role role, ui
 	int fd = -1;
 
 	maps_describe(role, &m);
+	if (role == MAP_KEYS || role == MAP_CLASS_KEYS)
+		maps_size_keys(&m, (uint32_t)libbpf_num_possible_cpus());
 	if (max_entries)
 		m.max_entries = max_entries;
 	if (m.inner_type) {
@@ -172,6 +174,66 @@ void harness_set(struct test_hook *h, uint32_t slot, const struct qosd_set_conf 
 void harness_conf(struct test_hook *h, uint32_t number, const struct qosd_class_conf *conf)
 {
 	put(harness_map(h, "hook/conf"), &number, conf);
+}
+
+void harness_keys(struct test_hook *h, uint32_t number, const struct qosd_key_conf *conf, uint32_t max)
+{
+	char dir[32];
+
+	if (!h->spec.conf.keyed) {
+		add_map(h, "hook/", MAP_KEY_CONF, HARNESS_CLASSES);
+		add_map(h, "hook/", MAP_KEYS, HARNESS_CLASSES);
+		h->spec.conf.keyed = 1;
+	}
+	(void)snprintf(dir, sizeof(dir), "hook/%u/", number);
+	add_map(h, dir, MAP_CLASS_KEYS, max);
+	put(harness_map(h, "hook/keys"), &number, &h->maps[h->n_maps - 1].fd);
+	put(harness_map(h, "hook/key_conf"), &number, conf);
+}
+
+int harness_key(struct test_hook *h, uint32_t number, const char *prefix, struct harness_key *out)
+{
+	size_t cpus = (size_t)libbpf_num_possible_cpus();
+	char *value = xcalloc(1, QOSD_KEY_SIZE(cpus)), path[32];
+	const struct qosd_key_stats *each = (const void *)(value + sizeof(out->clock));
+	struct qosd_lpm key;
+	struct prefix p;
+	const char *why;
+	int err;
+
+	assert_int_equal(text_prefix(prefix, &p, &why), 0);
+	key.prefixlen = p.bits;
+	memcpy(&key.addr, &p.addr, sizeof(key.addr));
+	(void)snprintf(path, sizeof(path), "hook/%u/keys", number);
+	err = bpf_map_lookup_elem(harness_map(h, path), &key, value);
+	memset(out, 0, sizeof(*out));
+	memcpy(&out->clock, value, sizeof(out->clock));
+	for (size_t i = 0; !err && i < cpus; i++) {
+		out->stats.packets += each[i].packets;
+		out->stats.bytes += each[i].bytes;
+		out->stats.drop_packets += each[i].drop_packets;
+		out->stats.drop_bytes += each[i].drop_bytes;
+		out->stats.mark_packets += each[i].mark_packets;
+		out->stats.delay_ns += each[i].delay_ns;
+	}
+	free(value);
+	return err;
+}
+
+void harness_written(struct test_hook *h, uint32_t slot, const char *prefix, uint64_t up_Bps, uint64_t down_Bps)
+{
+	struct qosd_written value = {.up_Bps = up_Bps, .down_Bps = down_Bps};
+	struct qosd_lpm key;
+	struct prefix p;
+	const char *why;
+
+	assert_int_equal(text_prefix(prefix, &p, &why), 0);
+	value.bits = key.prefixlen = p.bits;
+	memcpy(&key.addr, &p.addr, sizeof(key.addr));
+	if (p.bits == 128)
+		put(harness_set_map(h, slot, "written"), &key.addr, &value);
+	else
+		put(harness_set_map(h, slot, "prefixes"), &key, &value);
 }
 
 void harness_bypass(struct test_hook *h, bool on)

@@ -45,6 +45,16 @@ int harness_map(struct test_hook *h, const char *path);
 /* "set0/learned" etc. */
 int harness_set_map(struct test_hook *h, uint32_t slot, const char *what);
 void harness_conf(struct test_hook *h, uint32_t number, const struct qosd_class_conf *conf);
+/* Gives the class, which has conf.keyed, a map of so many keys; before the program is loaded. */
+void harness_keys(struct test_hook *h, uint32_t number, const struct qosd_key_conf *conf, uint32_t max);
+struct harness_key {
+	struct qosd_class_clock clock;
+	struct qosd_key_stats stats; /* of all CPUs */
+};
+/* 0, or -ENOENT if there is no such key ("10.0.0.1", "10.0.0.0/24"). */
+int harness_key(struct test_hook *h, uint32_t number, const char *prefix, struct harness_key *out);
+/* An element of a set that was made by harness_set (whose conf says how many prefixes there are). */
+void harness_written(struct test_hook *h, uint32_t slot, const char *prefix, uint64_t up_Bps, uint64_t down_Bps);
 void harness_bypass(struct test_hook *h, bool on);
 
 /* Builds the tables of the rules, classes numbered as struct numbered says, and loads h->spec. */

@@ -76,6 +76,7 @@ static void read_setting(struct arena *a, struct setting *s, const char *file)
 	s->in.has_htb = s->in.has_ifb = s->has_leaf[QDISC_PFIFO] = s->has_leaf[QDISC_MQ] = true;
 	s->in.has_leaf = s->has_leaf;
 	s->in.prog_build_id = 1;
+	s->in.cpus = 2;
 }
 
 static const char *link_name(void *ctx, int ifindex)

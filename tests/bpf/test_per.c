@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * per: every address its own bucket, an element's own rate, keys that share where there is no room, and what is counted
+ * for each.
+ */
+#include "harness.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SLOW  1 /* byte a second: nothing trickles into a bucket while a test runs */
+#define S     1000000000ull
+#define SHOTS 1000000
+
+static struct test_hook h;
+
+static struct rule everything[] = {{.cls = &harness_classes[1]}};
+static struct rules one_rule = {.v = everything, .n = 1};
+
+static int setup(void **state)
+{
+	(void)state;
+	harness_open(&h);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	harness_close(&h);
+	return 0;
+}
+
+/* So many bytes for each source address, in buckets of so many. */
+static struct qosd_key_conf keys(uint64_t rate_Bps, uint64_t burst_bytes)
+{
+	return (struct qosd_key_conf){.rate_Bps = rate_Bps,
+				      .burst_bytes = burst_bytes,
+				      .kind = QOSD_KIND_POLICE,
+				      .side = QOSD_KEY_SRC,
+				      .prefix4 = 128,
+				      .prefix6 = 128};
+}
+
+static void load(struct qosd_key_conf conf, uint32_t max)
+{
+	struct qosd_class_conf c = {.kind = QOSD_KIND_PASS, .keyed = 1};
+
+	harness_conf(&h, 1, &c);
+	harness_keys(&h, 1, &conf, max);
+	harness_rules(&h, &one_rule);
+}
+
+static struct packet_buf packet_from(const char *from, const char *to, size_t n)
+{
+	struct packet_buf p;
+
+	if (strchr(from, ':')) {
+		packet_ethernet(&p, ETH_P_IPV6);
+		packet_ipv6(&p, from, to, IPPROTO_UDP);
+	} else {
+		packet_ethernet(&p, ETH_P_IP);
+		packet_ipv4(&p, from, to, IPPROTO_UDP);
+	}
+	packet_pad_to(&p, n);
+	return p;
+}
+
+static int send_from(const char *from, size_t n)
+{
+	struct packet_buf p = packet_from(from, strchr(from, ':') ? "fd00::ffff" : "10.255.255.255", n);
+
+	return harness_run(h.prog, p.b, p.n, NULL, NULL, NULL);
+}
+
+static struct harness_key key(const char *prefix)
+{
+	struct harness_key k;
+
+	if (harness_key(&h, 1, prefix, &k))
+		fail_msg("no key %s", prefix);
+	return k;
+}
+
+static bool has_key(const char *prefix)
+{
+	struct harness_key k;
+
+	return harness_key(&h, 1, prefix, &k) == 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+	return (uint64_t)t.tv_sec * S + (uint64_t)t.tv_nsec;
+}
+
+#define PASSES(from, bytes) assert_int_equal(send_from(from, bytes), TC_ACT_UNSPEC)
+#define DROPS(from, bytes)  assert_int_equal(send_from(from, bytes), TC_ACT_SHOT)
+
+/* ---- keys ---- */
+
+static void every_address_has_a_bucket(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	load(keys(SLOW, 300), 16);
+	before = now_ns();
+	PASSES("10.0.0.1", 100);
+	assert_in_range(key("10.0.0.1").clock.last_ns, before + 100 * S, now_ns() + 100 * S);
+	PASSES("10.0.0.1", 200);
+	DROPS("10.0.0.1", 34);
+	PASSES("10.0.0.2", 300);
+	DROPS("10.0.0.2", 34);
+	PASSES("fd00::1", 300);
+	DROPS("fd00::1", 54);
+	assert_int_equal(key("10.0.0.1").stats.packets, 3);
+	assert_int_equal(key("10.0.0.1").stats.bytes, 334);
+	assert_int_equal(key("10.0.0.1").stats.drop_packets, 1);
+	assert_int_equal(key("10.0.0.1").stats.drop_bytes, 34);
+	assert_int_equal(key("fd00::1").stats.drop_packets, 1);
+	assert_int_equal(harness_stats(&h, 1).packets, 7);
+	assert_int_equal(harness_stats(&h, 1).drop_packets, 3);
+	assert_int_equal(harness_hook_stats(&h).errors, 0);
+}
+
+static void of_the_end_that_is_asked_for(void **state)
+{
+	struct qosd_key_conf conf = keys(SLOW, 100);
+	struct packet_buf p = packet_from("10.0.0.1", "10.0.0.9", 100);
+
+	(void)state;
+	conf.side = QOSD_KEY_DST;
+	load(conf, 16);
+	assert_int_equal(harness_run(h.prog, p.b, p.n, NULL, NULL, NULL), TC_ACT_UNSPEC);
+	assert_true(has_key("10.0.0.9"));
+	assert_false(has_key("10.0.0.1"));
+}
+
+static void of_prefixes_of_each_family(void **state)
+{
+	static const struct {
+		uint8_t prefix4, prefix6;
+		const char *from, *is;
+	} cases[] = {
+		{96 + 24, 128, "10.1.2.3", "10.1.2.0/24"},
+		{96 + 31, 128, "10.1.2.3", "10.1.2.2/31"},
+		{96 + 8, 128, "10.1.2.3", "10.0.0.0/8"},
+		{96, 128, "10.1.2.3", "0.0.0.0/0"},
+		{128, 56, "fd01:2:3:4567::1", "fd01:2:3:4500::/56"},
+		{128, 64, "fd01::1:0:0:1", "fd01::/64"},
+		{128, 1, "fd01::1", "8000::/1"},
+		{128, 0, "fd01::1", "::/0"},
+		{128, 127, "fd01::3", "fd01::2/127"},
+		{128, 96, "fd01::1:2:3", "fd01::1:0:0/96"},
+	};
+
+	(void)state;
+	load(keys(SLOW, 1000), 16);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct qosd_key_conf conf = keys(SLOW, 1000);
+		uint32_t number = 1;
+
+		conf.prefix4 = cases[i].prefix4;
+		conf.prefix6 = cases[i].prefix6;
+		assert_int_equal(bpf_map_update_elem(harness_map(&h, "hook/key_conf"), &number, &conf, BPF_ANY), 0);
+		PASSES(cases[i].from, 60);
+		if (!has_key(cases[i].is))
+			fail_msg("no key %s", cases[i].is);
+	}
+}
+
+static void neighbours_of_a_prefix_share(void **state)
+{
+	struct qosd_key_conf conf = keys(SLOW, 200);
+
+	(void)state;
+	conf.prefix4 = 96 + 24;
+	load(conf, 16);
+	PASSES("10.1.2.3", 100);
+	PASSES("10.1.2.4", 100);
+	DROPS("10.1.2.5", 34);
+	PASSES("10.1.3.5", 100);
+}
+
+static void a_class_may_have_a_rate_of_all_together(void **state)
+{
+	struct qosd_class_conf c = {
+		.kind = QOSD_KIND_POLICE, .keyed = 1, .mult = 1u << 30, .burst_ns = 250ull << 30}; /* 250 bytes */
+	struct qosd_key_conf conf = keys(SLOW, 200);
+
+	(void)state;
+	harness_conf(&h, 1, &c);
+	harness_keys(&h, 1, &conf, 16);
+	harness_rules(&h, &one_rule);
+	PASSES("10.0.0.1", 200);
+	DROPS("10.0.0.1", 34); /* its own */
+	DROPS("10.0.0.2", 51); /* all together */
+	PASSES("10.0.0.3", 50);
+	assert_int_equal(key("10.0.0.2").stats.drop_packets, 0);
+	assert_int_equal(harness_stats(&h, 1).drop_packets, 2);
+}
+
+static void what_exceeds_may_pass(void **state)
+{
+	struct qosd_class_conf c = {.kind = QOSD_KIND_PASS, .keyed = 1, .exceed = QOSD_EXCEED_PASS};
+	struct qosd_key_conf conf = keys(SLOW, 100);
+
+	(void)state;
+	harness_conf(&h, 1, &c);
+	harness_keys(&h, 1, &conf, 16);
+	harness_rules(&h, &one_rule);
+	PASSES("10.0.0.1", 100);
+	PASSES("10.0.0.1", 100);
+	assert_int_equal(harness_stats(&h, 1).exceed_packets, 1);
+	assert_int_equal(key("10.0.0.1").stats.drop_packets, 0);
+}
+
+static void without_a_rate_it_is_only_counted(void **state)
+{
+	uint64_t before = now_ns();
+
+	(void)state;
+	load(keys(0, 0), 16);
+	for (int i = 0; i < 10; i++)
+		PASSES("10.0.0.1", 1000);
+	assert_int_equal(key("10.0.0.1").stats.packets, 10);
+	assert_in_range(key("10.0.0.1").clock.last_ns, before, now_ns());
+}
+
+static void a_burst_is_a_time_and_at_least_a_size(void **state)
+{
+	struct qosd_key_conf conf = keys(SLOW, 100);
+
+	(void)state;
+	conf.burst_ns = 500 * S; /* 500 bytes at this rate */
+	load(conf, 16);
+	PASSES("10.0.0.1", 500);
+	DROPS("10.0.0.1", 34);
+}
+
+/* ---- rates of elements ---- */
+
+static void load_with_set(uint64_t rate_Bps, uint32_t n_prefixes)
+{
+	struct qosd_set_conf set = {.n_prefixes = n_prefixes};
+	struct qosd_key_conf conf = keys(rate_Bps, 0);
+
+	conf.burst_ns = 100 * S; /* 100 bytes at one a second */
+	conf.set = 1 + 3;
+	conf.up = 1;
+	harness_set(&h, 3, &set, 0);
+	load(conf, 16);
+}
+
+static void an_elements_own_rate_wins(void **state)
+{
+	(void)state;
+	load_with_set(1, 0);
+	harness_written(&h, 3, "10.0.0.2", 3, 7);
+	harness_written(&h, 3, "10.0.0.3", 0, 7);
+	PASSES("10.0.0.1", 100);
+	DROPS("10.0.0.1", 34);
+	PASSES("10.0.0.2", 300);
+	DROPS("10.0.0.2", 34);
+	PASSES("10.0.0.3", 100); /* no rate of its own in this direction */
+	DROPS("10.0.0.3", 34);
+}
+
+static void and_acts_at_once(void **state)
+{
+	(void)state;
+	load_with_set(1, 0);
+	harness_written(&h, 3, "10.0.0.2", 1, 0);
+	PASSES("10.0.0.2", 100);
+	DROPS("10.0.0.2", 34);
+	harness_written(&h, 3, "10.0.0.2", 1000, 0); /* what is owed is 100 s still, and no more: see below */
+	DROPS("10.0.0.2", 34);
+	harness_written(&h, 3, "10.0.0.4", 1000, 0);
+	PASSES("10.0.0.4", 1400);
+	harness_written(&h, 3, "10.0.0.4", 10, 0); /* 1.4 s of 100 are gone: 98.6 s at ten bytes a second */
+	DROPS("10.0.0.4", 987);
+	PASSES("10.0.0.4", 980);
+}
+
+static void an_element_that_is_a_prefix_is_one_key(void **state)
+{
+	(void)state;
+	load_with_set(1, 3);
+	harness_written(&h, 3, "10.0.0.0/24", 2, 0);
+	harness_written(&h, 3, "10.0.0.7", 4, 0);
+	harness_written(&h, 3, "10.0.1.0/24", 0, 0);
+	harness_written(&h, 3, "fd00:1::/56", 2, 0);
+	PASSES("10.0.0.1", 100);
+	PASSES("10.0.0.2", 100);
+	DROPS("10.0.0.3", 34);
+	PASSES("10.0.0.7", 400); /* the longest one counts */
+	PASSES("10.0.1.1", 100); /* one without a rate gathers nobody */
+	PASSES("10.0.1.2", 100);
+	PASSES("fd00:1::1", 200);
+	DROPS("fd00:1:0:ff::1", 54);
+	PASSES("fd00:1:0:100::1", 100);
+	assert_true(has_key("10.0.0.0/24") && has_key("10.0.0.7") && has_key("10.0.1.1") && has_key("fd00:1::/56"));
+}
+
+static void ipv4_is_not_in_a_prefix_of_ipv6(void **state)
+{
+	(void)state;
+	load_with_set(1, 1);
+	harness_written(&h, 3, "::/0", 2, 0);
+	PASSES("10.0.0.1", 100);
+	DROPS("10.0.0.1", 34);
+	assert_true(has_key("10.0.0.1"));
+	PASSES("fd00::1", 200);
+	assert_true(has_key("::/0"));
+}
+
+/* ---- no room ---- */
+
+static void who_finds_no_room_shares_a_clock(void **state)
+{
+	struct qosd_class_clock c;
+	uint32_t number = 1;
+
+	(void)state;
+	load(keys(SLOW, 300), 2);
+	PASSES("10.0.0.1", 100);
+	PASSES("10.0.0.2", 100);
+	PASSES("10.0.0.3", 200);
+	PASSES("10.0.0.4", 100);
+	DROPS("10.0.0.5", 34);
+	PASSES("10.0.0.1", 200); /* who was there keeps its own */
+	DROPS("10.0.0.1", 34);
+	assert_false(has_key("10.0.0.3"));
+	assert_int_equal(key("10.0.0.2").stats.packets, 1);
+	assert_int_equal(bpf_map_lookup_elem(harness_map(&h, "hook/clock"), &number, &c), 0);
+	assert_int_equal(c.shared_packets, 3);
+	assert_true(c.last_ns == 0);
+}
+
+static void room_is_found_again(void **state)
+{
+	struct timespec pause = {.tv_nsec = 2000000};
+	struct qosd_lpm gone = {.prefixlen = 128, .addr.b = {[10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1}};
+
+	(void)state;
+	load(keys(SLOW, 300), 1);
+	PASSES("10.0.0.1", 100);
+	PASSES("10.0.0.2", 300);
+	DROPS("10.0.0.2", 34);
+	assert_int_equal(bpf_map_delete_elem(harness_map(&h, "hook/1/keys"), &gone), 0);
+	(void)nanosleep(&pause, NULL);
+	PASSES("10.0.0.2", 300);
+	assert_true(has_key("10.0.0.2"));
+}
+
+/* ---- two CPUs ---- */
+
+static pthread_barrier_t ready;
+
+static void *hammer(void *packet)
+{
+	const struct packet_buf *p = packet;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->b, .data_size_in = (uint32_t)p->n, .repeat = SHOTS);
+
+	(void)pthread_barrier_wait(&ready);
+	return bpf_prog_test_run_opts(h.prog, &opts) ? packet : NULL;
+}
+
+static void together(struct packet_buf *p)
+{
+	pthread_t other;
+	void *failed;
+
+	assert_int_equal(pthread_barrier_init(&ready, NULL, 2), 0);
+	assert_int_equal(pthread_create(&other, NULL, hammer, p), 0);
+	assert_null(hammer(p));
+	assert_int_equal(pthread_join(other, &failed), 0);
+	assert_null(failed);
+	(void)pthread_barrier_destroy(&ready);
+}
+
+static void two_cpus_lose_nothing(void **state)
+{
+	struct packet_buf p = packet_from("10.0.0.1", "10.0.0.2", 100);
+	struct qosd_key_stats s;
+
+	(void)state;
+	load(keys(SLOW, 100ull * SHOTS), 16);
+	together(&p);
+	s = key("10.0.0.1").stats;
+	/* A program that is preempted between two of its instructions may lose a count, as with every map of a CPU. */
+	assert_in_range(s.packets, 2 * SHOTS - 100, 2 * SHOTS);
+	assert_in_range(s.packets - s.drop_packets, SHOTS - 100, SHOTS + 100);
+}
+
+/* So many bytes got through as the bucket held at first and the rate allowed while it lasted, within half a percent. */
+static bool got_the_rate(uint64_t rate_Bps, uint64_t burst_ns)
+{
+	struct packet_buf p = packet_from("10.0.0.1", "10.0.0.2", 1000);
+	struct harness_key before = {0}, after;
+	uint64_t start, took, passed, wanted;
+
+	(void)harness_key(&h, 1, "10.0.0.1", &before); /* not there the first time */
+	start = before.clock.last_ns ? before.clock.last_ns - burst_ns : now_ns() - burst_ns;
+	if (start < now_ns() - burst_ns)
+		start = now_ns() - burst_ns;
+	together(&p);
+	took = now_ns() - start;
+	after = key("10.0.0.1");
+	passed = after.stats.bytes - after.stats.drop_bytes - (before.stats.bytes - before.stats.drop_bytes);
+	wanted = (uint64_t)((double)rate_Bps * (double)took / 1e9);
+	printf("# %.4f of the rate\n", (double)passed / (double)wanted);
+	return passed > wanted - wanted / 200 && passed < wanted + wanted / 200;
+}
+
+static void two_cpus_get_the_rate(void **state)
+{
+	struct qosd_key_conf conf = keys(200000000, 0);
+	int tries = 5; /* both may have to wait for others for longer than a bucket takes to fill */
+
+	(void)state;
+	conf.burst_ns = S / 5;
+	load(conf, 16);
+	while (!got_the_rate(conf.rate_Bps, conf.burst_ns) && --tries)
+		;
+	assert_true(tries > 0);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(every_address_has_a_bucket),
+		TEST(of_the_end_that_is_asked_for),
+		TEST(of_prefixes_of_each_family),
+		TEST(neighbours_of_a_prefix_share),
+		TEST(a_class_may_have_a_rate_of_all_together),
+		TEST(what_exceeds_may_pass),
+		TEST(without_a_rate_it_is_only_counted),
+		TEST(a_burst_is_a_time_and_at_least_a_size),
+		TEST(an_elements_own_rate_wins),
+		TEST(and_acts_at_once),
+		TEST(an_element_that_is_a_prefix_is_one_key),
+		TEST(ipv4_is_not_in_a_prefix_of_ipv6),
+		TEST(who_finds_no_room_shares_a_clock),
+		TEST(room_is_found_again),
+		TEST(two_cpus_lose_nothing),
+		TEST(two_cpus_get_the_rate),
+	};
+
+	harness_need_bpf();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
