@@ -1,26 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * police: a packet at its class and at the classes above: counted, and held against their buckets. A bucket is one
- * word, the time at which its debt is paid (GCRA, ITU-T I.371): a packet conforms if paying for it too is done within
- * the burst from now.
+ * police: a packet at its class and at the classes above: counted, and held against their buckets, or given the
+ * departure time that their clocks allow. A bucket is one word, the time at which its debt is paid (GCRA, ITU-T I.371):
+ * a packet conforms if paying for it too is done within the burst from now.
  */
 #ifndef QOSD_POLICE_BPF_H
 #define QOSD_POLICE_BPF_H
 
+#include "edt.bpf.h"
 #include "wire.bpf.h"
 
 #define CLOCK_TRIES 8
 
+/* The two bits under the DSCP (RFC 3168): the ends can take a mark, and the mark. */
+#define ECN_ECT1 1
+#define ECN_ECT0 2
+#define ECN_CE   3
+
 /* What has been decided about a packet so far. */
 struct act {
-	__u64 now; /* 0: not asked for yet */
+	__u64 now;     /* 0: not asked for yet */
+	__u64 start;   /* edt: the latest departure time so far; 0: none has been given */
+	__u64 horizon; /* edt: that of the class that gave the first one */
 	struct wire wire;
 	__u32 classid;              /* htb: for skb->priority; 0: none */
 	__u32 mark, mark_mask;      /* mark_mask 0: leave it */
 	__u32 paid[QOSD_DEPTH_MAX]; /* classes that this packet was counted at on the way here */
 	__u32 above;                /* the class above the one that was charged last, or 0 */
 	__u32 error;                /* a class without its maps' entries */
+	__u32 ecn_ns;               /* edt: what waits longer is marked; 0: nothing is */
 	__u8 remark, dscp;          /* remark: dscp is to be written */
+	__u8 ecn;                   /* the two bits in the packet */
+	__u8 marked;                /* they are to become CE */
 	__u16 queue;                /* htb: for skb->queue_mapping; 0: leave it */
 	__u8 over_key;              /* it is over the rate of its key in the class that is charged next */
 	__u8 pad[3];
@@ -54,6 +65,11 @@ static __always_inline int clock_take(__u64 *word, __u64 now, __u64 cost, __u64 
 	return 1;
 }
 
+static __always_inline __u64 class_cost(const struct qosd_class_conf *c, __u64 bytes)
+{
+	return bytes * c->mult >> (c->shift & 63);
+}
+
 static __always_inline int conforms(struct act *a, __u32 number, const struct qosd_class_conf *c)
 {
 	struct qosd_class_clock *k = bpf_map_lookup_elem(&clock, &number);
@@ -64,7 +80,7 @@ static __always_inline int conforms(struct act *a, __u32 number, const struct qo
 	}
 	if (!a->now)
 		a->now = bpf_ktime_get_ns();
-	return clock_take(&k->last_ns, a->now, (__u64)a->wire.bytes * c->mult >> (c->shift & 63), c->burst_ns);
+	return clock_take(&k->last_ns, a->now, class_cost(c, a->wire.bytes), c->burst_ns);
 }
 
 /* Too large a packet costs nothing. */
@@ -75,6 +91,38 @@ static __always_inline int is_over(struct act *a, __u32 number, const struct qos
 	if (c->mtu && a->wire.largest > c->mtu)
 		return 1;
 	return c->kind == QOSD_KIND_POLICE && !conforms(a, number, c);
+}
+
+/* The departure time that one class allows, from now on by its own clock: what waits in a class does not hold up those
+ * beside it in the class above. */
+static __always_inline int depart(struct act *a, __u32 number, const struct qosd_class_conf *c,
+				  struct qosd_class_stats *s)
+{
+	struct qosd_class_clock *k = bpf_map_lookup_elem(&clock, &number);
+	__u64 start;
+
+	if (!k) {
+		a->error = 1;
+		return VERDICT_PASS;
+	}
+	if (!a->now)
+		a->now = bpf_ktime_get_ns();
+	edt_follow(k, a->now, class_cost(c, 1 << 20), c->burst_ns);
+	start = edt_book(&k->last_ns, a->now, class_cost(c, a->wire.bytes), c->burst_ns);
+	if (start == EDT_BEYOND) {
+		s->drop_packets += a->wire.packets;
+		s->drop_bytes += a->wire.bytes;
+		s->horizon_packets += a->wire.packets;
+		s->horizon_bytes += a->wire.bytes;
+		return VERDICT_DROP;
+	}
+	if (!a->start) {
+		a->horizon = c->burst_ns;
+		a->ecn_ns = c->ecn_ns;
+	}
+	if (start > a->start)
+		a->start = start;
+	return VERDICT_PASS;
 }
 
 /* The packet at one class, without those above: counted, and held against its bucket. Global: verified once, not once a
@@ -94,6 +142,8 @@ __noinline int charge(struct act *a, __u32 number)
 	a->above = c->parent;
 	s->packets += a->wire.packets;
 	s->bytes += a->wire.bytes;
+	if (hook.paces && c->kind == QOSD_KIND_EDT && !(hook.keyed && a->over_key))
+		return depart(a, number, c, s);
 	if (!is_over(a, number, c))
 		return VERDICT_PASS;
 	if (c->exceed == QOSD_EXCEED_DROP) {
@@ -143,6 +193,46 @@ static __always_inline int was_paid(const struct act *a, __u32 number)
 	return found;
 }
 
+/* A class further up drops what departed from this one. Global: verified once, not once a level. */
+__noinline int return_to(struct act *a, __u32 number)
+{
+	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
+	struct qosd_class_clock *k = bpf_map_lookup_elem(&clock, &number);
+
+	if (a && c && k && c->kind == QOSD_KIND_EDT)
+		edt_unbook(&k->last_ns, class_cost(c, a->wire.bytes));
+	return 0;
+}
+
+/* It departs: what it waits for, and whether it is marked, counts at every class that it came through. */
+__noinline int count_departure(struct act *a, __u32 number)
+{
+	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
+
+	if (!a || !s)
+		return 0;
+	s->delay_ns += (a->start - a->now) * a->wire.packets;
+	if (a->marked) {
+		s->mark_packets += a->wire.packets;
+		s->mark_bytes += a->wire.bytes;
+	}
+	return 0;
+}
+
+/* The end of a packet's way through n classes that pace. */
+static __always_inline void settle(struct act *a, const __u32 *way, int n, int verdict)
+{
+	if (verdict != VERDICT_DROP && !a->start) /* no class has a rate */
+		return;
+	a->marked = a->ecn_ns && a->start - a->now > a->ecn_ns && (a->ecn == ECN_ECT0 || a->ecn == ECN_ECT1);
+	for (int i = 0; i < QOSD_DEPTH_MAX && i < n; i++) {
+		if (verdict == VERDICT_DROP)
+			return_to(a, way[i]);
+		else
+			count_departure(a, way[i]);
+	}
+}
+
 /* per.bpf.h: the packet at its key in a class with `per`. VERDICT_PASS, or VERDICT_EXCEED: over the key's rate. */
 int charge_key(struct act *a, __u32 number);
 
@@ -150,12 +240,12 @@ int charge_key(struct act *a, __u32 number);
 __noinline int act_class(struct act *a, __u32 number)
 {
 	__u32 way[QOSD_DEPTH_MAX] = {};
-	int verdict, paid = 0;
+	int verdict, paid = 0, depth;
 
 	if (!a)
 		return VERDICT_PASS;
 	verdict = take_remarks(a, number);
-	for (int depth = 0; depth < QOSD_DEPTH_MAX && number; depth++) {
+	for (depth = 0; depth < QOSD_DEPTH_MAX && number; depth++) {
 		int at;
 
 		way[depth] = number;
@@ -169,12 +259,17 @@ __noinline int act_class(struct act *a, __u32 number)
 		if (hook.keyed) /* from here and not from charge(): the stack of a chain of calls is short */
 			a->over_key = charge_key(a, number) != VERDICT_PASS;
 		at = charge(a, number);
-		if (at == VERDICT_DROP)
+		if (at == VERDICT_DROP) {
+			if (hook.paces)
+				settle(a, way, depth, at);
 			return VERDICT_DROP;
+		}
 		if (at == VERDICT_EXCEED)
 			verdict = VERDICT_PASS;
 		number = a->above;
 	}
+	if (hook.paces)
+		settle(a, way, depth, verdict);
 	if (table.rounds)
 		for (int i = 0; i < QOSD_DEPTH_MAX; i++)
 			a->paid[i] = way[i];

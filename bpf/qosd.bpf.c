@@ -88,6 +88,13 @@ static __always_inline int leave_unclassified(struct __sk_buff *skb, const struc
 	return leave_alone(skb);
 }
 
+static __always_inline __u8 tos_of(const struct packet *p, const struct act *a)
+{
+	__u8 dscp = a->remark ? a->dscp : p->tos >> 2, ecn = a->marked ? ECN_CE : p->tos & 3;
+
+	return dscp << 2 | ecn;
+}
+
 static __always_inline int finish(struct __sk_buff *skb, const struct packet *p, struct qosd_hook_stats *hs,
 				  const struct act *a)
 {
@@ -99,7 +106,9 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *p,
 		skb->priority = a->classid;
 	if (a->queue) /* as if it had been received there: skb_tx_hash() sends it from the queue of that number */
 		skb->queue_mapping = a->queue;
-	if (a->error || (a->remark && remark_dscp(skb, p, a->dscp)))
+	if (hook.paces && a->start)
+		edt_stamp(skb, a->start, a->now, a->horizon);
+	if (a->error || ((a->remark || a->marked) && remark(skb, p, tos_of(p, a))))
 		hs->errors++;
 	return TC_ACT_UNSPEC;
 }
@@ -155,6 +164,7 @@ static __always_inline int classify_ip(struct __sk_buff *skb, const struct packe
 		}
 	}
 	wire_measure(skb, p, &a.wire);
+	a.ecn = p->tos & 3;
 	if (hook.keyed)
 		key_remember(p);
 	if (!number)

@@ -92,7 +92,7 @@ enum qosd_kind {
 	QOSD_KIND_PASS,   /* no rate of its own; engine tc: nor above it */
 	QOSD_KIND_POLICE, /* token bucket here */
 	QOSD_KIND_COUNT,  /* classed here, policed by a tc action behind */
-	QOSD_KIND_EDT,
+	QOSD_KIND_EDT,    /* gets a departure time here, for the fq behind */
 	QOSD_KIND_HTB,
 };
 
@@ -106,7 +106,7 @@ enum qosd_exceed {
 #define QOSD_REMARK_MARK 2
 
 struct qosd_class_conf {
-	__u64 burst_ns; /* the bucket's depth, as time at the rate */
+	__u64 burst_ns; /* the bucket's depth, as time at the rate; EDT: the horizon */
 	__u32 mult;     /* ns = bytes * mult >> shift, as in psched_ratecfg_precompute (net/sched/sch_generic.c) */
 	__u32 shift;
 	__u32 mtu;     /* bytes of one packet on the wire; 0: any */
@@ -114,6 +114,7 @@ struct qosd_class_conf {
 	__u32 classid; /* HTB: major:minor for skb->priority */
 	__u32 mark;
 	__u32 mark_mask;
+	__u32 ecn_ns;     /* EDT: what would wait longer is marked, where it can be; 0: nothing is */
 	__u8 kind;        /* enum qosd_kind */
 	__u8 exceed;      /* enum qosd_exceed */
 	__u8 exceed_dscp; /* the six bits */
@@ -122,14 +123,15 @@ struct qosd_class_conf {
 	__u8 remark_dscp;
 	__u16 queue; /* HTB: where that class's tree is, for skb->queue_mapping, from 1; 0: leave it */
 	__u8 keyed;  /* has an entry in key_conf */
-	__u8 pad[19];
+	__u8 pad[15];
 };
 
-/* One cache line: the only word that packets write. For POLICE the time at which the bucket would be empty of debt
- * (GCRA); for EDT the departure time of the last packet. */
+/* One cache line, and last_ns the only word of it that packets write all the time. For POLICE the time at which the
+ * bucket would be empty of debt (GCRA); for EDT the time at which the last packet has left the line. */
 struct qosd_class_clock {
 	__u64 last_ns;
-	__u64 pad[4];
+	__u64 slowness; /* EDT: what 1 MiB takes at the rate at which packets were booked last, ns; 0: none was */
+	__u64 pad[3];
 	/* Of a class with `per`, for all keys together that its map has no room for. */
 	__u64 shared_ns;      /* their clock */
 	__u64 shared_packets; /* that had to take it */
@@ -144,6 +146,13 @@ struct qosd_class_stats {
 	__u64 drop_bytes;
 	__u64 exceed_packets; /* over the rate and not dropped */
 	__u64 exceed_bytes;
+	/* EDT, of packets that depart: how long each waits, summed up, and those that got the mark of congestion. */
+	__u64 delay_ns;
+	__u64 mark_packets;
+	__u64 mark_bytes;
+	/* EDT: of those dropped, what would have waited for the horizon. The others were over a rate. */
+	__u64 horizon_packets;
+	__u64 horizon_bytes;
 };
 
 /* ---- keys --------------------------------------------------------------------------------------------------------
@@ -231,6 +240,7 @@ struct qosd_hook_conf {
 	__s32 overhead;      /* bytes added to every packet on the wire */
 	__u32 mpu;
 	__u32 linklayer;        /* enum qosd_linklayer */
+	__u32 paces;            /* there are classes of QOSD_KIND_EDT */
 	__u32 htb_direct;       /* the htb's handle: as skb->priority it goes past all classes; 0: no htb */
 	__u32 htb_direct_queue; /* and its queue, from 1; 0: leave it */
 	__u32 keyed;            /* a class has `per` */
@@ -339,7 +349,7 @@ static_assert(sizeof(struct qosd_learned) == 24, "learned");
 static_assert(sizeof(struct qosd_set_conf) == 24, "set_conf");
 static_assert(sizeof(struct qosd_class_conf) == 64, "class_conf");
 static_assert(sizeof(struct qosd_class_clock) == 64, "class_clock");
-static_assert(sizeof(struct qosd_class_stats) == 48, "class_stats");
+static_assert(sizeof(struct qosd_class_stats) == 88, "class_stats");
 static_assert(sizeof(struct qosd_written) == 24, "written");
 static_assert(sizeof(struct qosd_key_conf) == 40, "key_conf");
 static_assert(sizeof(struct qosd_key_stats) == 64, "key_stats");

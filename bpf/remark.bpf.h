@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * remark: another DSCP in the IP header; the ECN bits stay, and the checksums stay right.
+ * remark: another DSCP or the mark of congestion in the IP header; the checksums stay right.
  */
 #ifndef QOSD_REMARK_BPF_H
 #define QOSD_REMARK_BPF_H
@@ -30,10 +30,8 @@ static __always_inline int remark_ipv6(struct __sk_buff *skb, const struct packe
 	return bpf_skb_store_bytes(skb, p->l3_off, head, sizeof(head), BPF_F_RECOMPUTE_CSUM);
 }
 
-static __always_inline int remark_dscp(struct __sk_buff *skb, const struct packet *p, __u8 dscp)
+static __always_inline int remark(struct __sk_buff *skb, const struct packet *p, __u8 tos)
 {
-	__u8 tos = dscp << 2 | (p->tos & 3);
-
 	if (tos == p->tos)
 		return 0;
 	return p->v6 ? remark_ipv6(skb, p, tos) : remark_ipv4(skb, p, tos);

@@ -190,8 +190,11 @@ static void describe_conf(const struct kobj_entry *e, FILE *out)
 		unsigned __int128 scaled = (unsigned __int128)1000000000u << c.shift;
 
 		fprintf(out, " rate %s", text_format_rate(text, (uint64_t)((scaled + c.mult / 2) / c.mult)));
-		fprintf(out, " burst %s", text_format_time(text, c.burst_ns));
+		fprintf(out, " %s %s", c.kind == QOSD_KIND_EDT ? "horizon" : "burst",
+			text_format_time(text, c.burst_ns));
 	}
+	if (c.ecn_ns)
+		fprintf(out, " ecn %s", text_format_time(text, c.ecn_ns));
 	if (c.keyed)
 		fputs(" per", out);
 	if (c.mtu)

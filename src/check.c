@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define MERGED_PACKET   65536      /* bytes: as large as GRO makes a packet */
+#define LARGE_FRAME     1514       /* bytes: what most links carry, with the header of Ethernet */
 #define BURST_ENOUGH_NS 200000000u /* below that much of its rate, drop-tail policing starves TCP on a short path */
 #define LEARN_NAMES_MAX 4096       /* names and globs that are compared with each other */
 #define NS_PER_S        1000000000ull
@@ -26,6 +27,11 @@ struct checker {
 	const struct model *m;
 	struct arena *a; /* until the check ends */
 };
+
+static bool same_pos(struct pos a, struct pos b)
+{
+	return a.file == b.file && a.line == b.line && a.col == b.col;
+}
 
 /* ---- classes ----------------------------------------------------------------------------------------------------- */
 
@@ -232,12 +238,30 @@ static void check_exceed(struct checker *k, const struct model_hook *h, const st
 	diag_note(k->d, h->engine_pos, "the engine is chosen here");
 }
 
+/* A horizon is a queue: one that cannot hold a packet behind another is none. */
+static void check_horizon(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	unsigned __int128 bytes = (unsigned __int128)c->rate_Bps * h->horizon_ns / NS_PER_S;
+	char rate[TEXT_MAX], horizon[TEXT_MAX], carries[TEXT_MAX];
+
+	if (!c->rate_Bps || bytes >= 2 * LARGE_FRAME)
+		return;
+	diag_warning(k->d, c->rate_pos, "short-horizon",
+		     "the rate %s of \"%s\" carries %s within the horizon of %s, less than two large packets: most of "
+		     "what comes behind one is dropped, and TCP will not reach the rate",
+		     text_format_rate(rate, c->rate_Bps), c->name, text_format_size(carries, (uint64_t)bytes),
+		     text_format_time(horizon, h->horizon_ns));
+	diag_note(k->d, h->horizon_pos, "the policy's horizon");
+}
+
 typedef void class_check(struct checker *k, const struct model_hook *h, const struct model_class *c);
 
 /* Each list ends with NULL. */
 static class_check *const police_checks[] = {check_rate,  check_sum,      check_burst,  check_burst_time, check_depth,
 					     check_reach, check_continue, check_exceed, check_per,        NULL};
 static class_check *const police_root_checks[] = {check_sum, check_burst, check_burst_time, NULL};
+static class_check *const edt_checks[] = {check_rate, check_sum, check_depth, check_reach, check_horizon, NULL};
+static class_check *const edt_root_checks[] = {check_sum, check_horizon, NULL};
 static class_check *const htb_checks[] = {check_rate,  check_ceil,  check_sum, check_htb_bursts,
 					  check_depth, check_reach, NULL};
 static class_check *const htb_root_checks[] = {check_sum, check_htb_bursts, NULL};
@@ -246,7 +270,7 @@ static const struct {
 	class_check *const *classes, *const *root;
 } checks[] = {
 	[POLICY_POLICE] = {police_checks, police_root_checks},
-	[POLICY_EDT] = {police_checks, police_root_checks},
+	[POLICY_EDT] = {edt_checks, edt_root_checks},
 	[POLICY_HTB] = {htb_checks, htb_root_checks},
 };
 
@@ -272,10 +296,24 @@ static void check_continue_count(struct checker *k, const struct model_hook *h)
 	}
 }
 
+/* A default is no promise, one that was written is. */
+static void check_ecn(struct checker *k, const struct model_hook *h)
+{
+	char ecn[TEXT_MAX], horizon[TEXT_MAX];
+
+	if (h->ecn_ns < h->horizon_ns || same_pos(h->ecn_pos, h->root->pos))
+		return;
+	diag_warning(k->d, h->ecn_pos, "no-effect",
+		     "\"ecn\" has no effect: nothing waits longer than %s, as the horizon is %s",
+		     text_format_time(ecn, h->ecn_ns), text_format_time(horizon, h->horizon_ns));
+}
+
 static void check_hook(struct checker *k, const struct model_hook *h)
 {
 	if (!h)
 		return;
+	if (h->type == POLICY_EDT)
+		check_ecn(k, h);
 	check_class(k, h, h->root, checks[h->type].root);
 	for (size_t i = 0; i < h->n_classes; i++)
 		check_class(k, h, h->classes[i], checks[h->type].classes);
@@ -489,11 +527,6 @@ struct idle {
 struct idles {
 	VEC(struct idle);
 };
-
-static bool same_pos(struct pos a, struct pos b)
-{
-	return a.file == b.file && a.line == b.line && a.col == b.col;
-}
 
 static const char *class_name(const struct model_class *c)
 {

@@ -24,6 +24,7 @@
 #include "learn.h"
 #include "links.h"
 #include "log.h"
+#include "missing.h"
 #include "pins.h"
 #include "sd.h"
 #include "show.h"
@@ -47,8 +48,9 @@ struct daemon {
 	struct event *link_event, *replan, *age, *save, *learned, *learned_again, *expire;
 	unsigned retry_ms;
 	unsigned expire_retry_ms;
-	unsigned run_ms; /* how long the last run took */
-	bool removed;    /* everything of ours is gone already: `stop` did it */
+	unsigned run_ms;  /* how long the last run took */
+	size_t n_missing; /* qdiscs at the last look */
+	bool removed;     /* everything of ours is gone already: `stop` did it */
 };
 
 static struct timeval milliseconds(uint64_t ms)
@@ -289,6 +291,25 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 	(void)event_del(d->link_event); /* or it would fire for ever */
 }
 
+/* Nobody tells when a qdisc is taken away. */
+static void look_for_missing(struct daemon *d)
+{
+	const struct reload_result *now = shaper_current(d->shaper);
+	struct arena *a = arena_new();
+	struct missing m;
+
+	if (missing_read(a, shaper_nl(d->shaper), now->plan, &m) < 0)
+		m.n = d->n_missing; /* the next look will show */
+	else if (m.n > d->n_missing)
+		for (size_t i = 0; i < m.n; i++)
+			log_warning("%s: %s; nothing is paced there until `qosctl reload`", m.v[i].hook->ifname,
+				    m.v[i].text);
+	else if (!m.n && d->n_missing)
+		log_info("all qdiscs are in their places again");
+	d->n_missing = m.n;
+	arena_free(a);
+}
+
 static void on_age(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
@@ -298,6 +319,7 @@ static void on_age(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (n)
 		log_debug("%u learned addresses have aged out", n);
+	look_for_missing(d);
 	start_timer(d->age, AGE_S * 1000);
 }
 

@@ -30,7 +30,12 @@
 
 #define NS_PER_S 1000000000ull
 
+#define EDT_HORIZON_NS (NS_PER_S / 20)  /* the queue of an aggregate, so short */
+#define EDT_ECN_NS     (NS_PER_S / 200) /* codel's target */
+
 static const char *const type_names[] = {[POLICY_POLICE] = "police", [POLICY_EDT] = "edt", [POLICY_HTB] = "htb"};
+
+#define OF(type) (1u << (type))
 
 /* What makes it matter which way traffic flows. */
 struct need {
@@ -383,6 +388,14 @@ static void warn_without_rate(struct builder *b, const struct expanded *classes,
 	}
 }
 
+static const char *owners(unsigned of)
+{
+	return of == OF(POLICY_POLICE) ? "police"
+	       : of == OF(POLICY_HTB)  ? "htb"
+	       : of & OF(POLICY_EDT)   ? "police or edt"
+				       : "police or htb";
+}
+
 /* A template knows no type; told where it is used by a policy of the wrong one. What is written in the class itself was
  * told when it was read, and is not set. */
 static void refuse_foreign_keys(struct builder *b, const struct w_policy *p, const struct expanded *classes, size_t n)
@@ -391,27 +404,29 @@ static void refuse_foreign_keys(struct builder *b, const struct w_policy *p, con
 		const struct w_class *c = &classes[i].keys;
 		const struct {
 			const char *key;
-			enum policy_type of;
+			unsigned of; /* types */
 			bool set;
 			struct pos pos;
 		} keys[] = {
-			{"per", POLICY_POLICE, c->per.pos.line != 0 && p->type.v == POLICY_HTB, c->per.pos},
-			{"exceed", POLICY_POLICE, c->exceed.set, c->exceed.pos},
-			{"conform", POLICY_POLICE, c->conform.set, c->conform.pos},
-			{"ceil", POLICY_HTB, c->ceil.up.set, c->ceil.up.pos},
-			{"ceil", POLICY_HTB, !c->ceil.up.set && c->ceil.down.set, c->ceil.down.pos},
-			{"cburst", POLICY_HTB, c->cburst.set, c->cburst.pos},
-			{"quantum", POLICY_HTB, c->quantum.set, c->quantum.pos},
-			{"prio", POLICY_HTB, c->prio.set, c->prio.pos},
-			{"leaf", POLICY_HTB, c->leaf.set, c->leaf.pos},
+			{"per", OF(POLICY_POLICE) | OF(POLICY_EDT), c->per.pos.line != 0, c->per.pos},
+			{"exceed", OF(POLICY_POLICE), c->exceed.set, c->exceed.pos},
+			{"conform", OF(POLICY_POLICE), c->conform.set, c->conform.pos},
+			{"burst", OF(POLICY_POLICE) | OF(POLICY_HTB), c->burst.set, c->burst.pos},
+			{"mtu", OF(POLICY_POLICE) | OF(POLICY_HTB), c->mtu.set, c->mtu.pos},
+			{"ceil", OF(POLICY_HTB), c->ceil.up.set, c->ceil.up.pos},
+			{"ceil", OF(POLICY_HTB), !c->ceil.up.set && c->ceil.down.set, c->ceil.down.pos},
+			{"cburst", OF(POLICY_HTB), c->cburst.set, c->cburst.pos},
+			{"quantum", OF(POLICY_HTB), c->quantum.set, c->quantum.pos},
+			{"prio", OF(POLICY_HTB), c->prio.set, c->prio.pos},
+			{"leaf", OF(POLICY_HTB), c->leaf.set, c->leaf.pos},
 		};
 
 		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys); j++) {
-			if (!keys[j].set || keys[j].of == (enum policy_type)p->type.v)
+			if (!keys[j].set || keys[j].of & OF(p->type.v))
 				continue;
 			diag_error(b->d, keys[j].pos, "wrong-type",
 				   "\"%s\" belongs to policies of type %s, but this template is used in one of type %s",
-				   keys[j].key, type_names[keys[j].of], type_names[p->type.v]);
+				   keys[j].key, owners(keys[j].of), type_names[p->type.v]);
 			diag_note(b->d, c->pos, "by class \"%s\"", c->name.s ? c->name.s : "");
 		}
 		refuse_foreign_keys(b, p, classes[i].children, classes[i].n_children);
@@ -605,6 +620,16 @@ static void build_police(struct model_class *c, const struct w_class *w)
 	c->conform = w->conform.set ? (enum conform)w->conform.v : CONFORM_PASS;
 }
 
+/* ---- edt --------------------------------------------------------------------------------------------------------- */
+
+static void build_edt(struct model_hook *h, const struct w_policy *p)
+{
+	h->horizon_ns = p->horizon.set ? p->horizon.v : EDT_HORIZON_NS;
+	h->horizon_pos = p->horizon.set ? p->horizon.pos : p->name.pos;
+	h->ecn_ns = p->ecn.set ? p->ecn.v : EDT_ECN_NS;
+	h->ecn_pos = p->ecn.set ? p->ecn.pos : p->name.pos;
+}
+
 /* ---- htb --------------------------------------------------------------------------------------------------------- */
 
 /* How much of the line a frame takes, at most: what a preset says is on top of the IP packet counts on top of the
@@ -732,6 +757,11 @@ static void check_via(struct builder *b, const struct model_hook *h, const struc
 	if (w->via.set && h->dir == DIR_EGRESS)
 		diag_error(b->d, w->via.pos, "bad-via",
 			   "\"via\" belongs in ingress: what is sent is shaped on the interface itself");
+	else if (h->dir == DIR_INGRESS && h->type == POLICY_EDT)
+		diag_error(b->d, h->pos, "bad-direction",
+			   "policy \"%s\" is of type edt, which paces what is sent: what arrives can be limited by "
+			   "type police, or by type htb with \"via: ifb\"",
+			   h->policy);
 	else if (w->via.set && h->type == POLICY_POLICE)
 		diag_error(b->d, w->via.pos, "bad-via",
 			   "policy \"%s\" is of type police, which needs no ifb: leave \"via\" out", h->policy);
@@ -855,11 +885,15 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	h->up = is_up(iface->side, dir);
 	h->policy = w->policy.s;
 	h->type = e->written->type.set ? (enum policy_type)e->written->type.v : POLICY_POLICE;
-	h->engine = e->written->engine.set ? (enum engine)e->written->engine.v : ENGINE_AUTO;
+	h->engine = e->written->engine.set  ? (enum engine)e->written->engine.v
+		    : h->type == POLICY_EDT ? ENGINE_FQ
+					    : ENGINE_AUTO;
 	h->engine_pos = e->written->engine.set ? e->written->engine.pos : e->written->name.pos;
 	h->via_ifb = w->via.set;
 	h->shards = e->written->shards.set;
 	h->shards_pos = e->written->shards.pos;
+	if (h->type == POLICY_EDT)
+		build_edt(h, e->written);
 	check_via(b, h, w);
 	h->root = build_root(b, h, &iface->link, w, e->written);
 	h->classes = arena_array(b->a, e->n_all, sizeof(*h->classes));

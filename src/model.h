@@ -82,7 +82,7 @@ struct model_class {
 	unsigned level;    /* the root's is 0 */
 	size_t index;      /* in the hook's classes; the root's is 0 */
 	uint64_t rate_Bps; /* bytes a second of all its traffic together; 0: none of its own (never in htb) */
-	uint64_t burst;    /* bytes; 0 only where rate_Bps is 0 */
+	uint64_t burst;    /* bytes; 0 only where rate_Bps is 0. Of edt: where a kernel without fq must police */
 	uint32_t mtu;      /* bytes; 0: any size. Without a rate mtu is 0 and exceed drop: nothing exceeds. In htb
 			      the largest frame, never 0 */
 	/* of htb, else 0; those of a class with children but ceil and cburst have no effect */
@@ -115,6 +115,10 @@ struct model_hook {
 	bool via_ifb;             /* htb on ingress: shaped on an ifb */
 	bool shards;              /* htb: a tree for each queue of the device, where it has several */
 	struct pos shards_pos;    /* where that is written */
+	/* of edt, else 0 */
+	uint64_t horizon_ns;             /* what would wait as long or longer is dropped; at most 2 s */
+	uint64_t ecn_ns;                 /* what waits longer is marked; 0: nothing is */
+	struct pos horizon_pos, ecn_pos; /* the policy's pos where not written */
 };
 
 struct model_interface {

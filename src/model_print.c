@@ -137,7 +137,8 @@ static bool same_class(const struct model_class *a, const struct model_class *b)
 /* As what they do to traffic, wherever they are. */
 static bool same_policy(const struct model_hook *a, const struct model_hook *b)
 {
-	return a->type == b->type && a->engine == b->engine && a->shards == b->shards && !a->dflt == !b->dflt &&
+	return a->type == b->type && a->engine == b->engine && a->shards == b->shards &&
+	       a->horizon_ns == b->horizon_ns && a->ecn_ns == b->ecn_ns && !a->dflt == !b->dflt &&
 	       (!a->dflt || !strcmp(a->dflt->name, b->dflt->name)) && same_class(a->root, b->root);
 }
 
@@ -698,7 +699,31 @@ static void print_police(FILE *out, int indent, const struct model_class *c)
 		(void)fprintf(out, "%*sconform: continue\n", indent, "");
 }
 
-static void print_classes(FILE *out, int indent, const struct model_class *parent, enum policy_type type)
+/* The burst is not written: it counts only where the kernel has no fq. */
+static void print_edt_rate(FILE *out, int indent, const struct model_class *c, enum engine engine)
+{
+	char rate[TEXT_MAX], burst[TEXT_MAX];
+
+	if (!c->rate_Bps)
+		return;
+	(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(rate, c->rate_Bps));
+	if (engine == ENGINE_AUTO)
+		(void)fprintf(out, "%*s# without fq policed, with a burst of %s\n", indent, "",
+			      text_format_size(burst, c->burst));
+}
+
+static void print_edt_root(FILE *out, int indent, const struct model_hook *h)
+{
+	char horizon[TEXT_MAX], ecn[TEXT_MAX] = "off";
+
+	print_edt_rate(out, indent, h->root, h->engine);
+	if (h->ecn_ns)
+		text_format_time(ecn, h->ecn_ns);
+	(void)fprintf(out, "%*shorizon: %s\n%*secn: %s\n", indent, "", text_format_time(horizon, h->horizon_ns), indent,
+		      "", ecn);
+}
+
+static void print_classes(FILE *out, int indent, const struct model_class *parent, const struct model_hook *h)
 {
 	if (!parent->n_children)
 		return;
@@ -709,13 +734,14 @@ static void print_classes(FILE *out, int indent, const struct model_class *paren
 		(void)fprintf(out, "%*s- name: ", indent + 2, "");
 		put_text(out, c->name);
 		(void)fputc('\n', out);
-		if (type == POLICY_HTB)
-			print_htb(out, indent + 4, c);
-		else
-			print_police(out, indent + 4, c);
+		switch (h->type) {
+		case POLICY_POLICE: print_police(out, indent + 4, c); break;
+		case POLICY_EDT: print_edt_rate(out, indent + 4, c, h->engine); break;
+		case POLICY_HTB: print_htb(out, indent + 4, c); break;
+		}
 		print_remark(out, indent + 4, &c->remark);
 		put_matches(out, indent + 4, "match", &c->match);
-		print_classes(out, indent + 4, c, type);
+		print_classes(out, indent + 4, c, h);
 	}
 }
 
@@ -743,12 +769,15 @@ static void print_policies(struct printer *p)
 				(void)fputs("    shards: auto\n", p->out);
 		} else {
 			(void)fprintf(p->out, "    engine: %s\n", engines[h->engine]);
-			print_rate(p->out, 4, h->root);
+			if (h->type == POLICY_EDT)
+				print_edt_root(p->out, 4, h);
+			else
+				print_rate(p->out, 4, h->root);
 		}
 		(void)fputs("    default: ", p->out);
 		put_text(p->out, h->dflt ? h->dflt->name : "pass");
 		(void)fputc('\n', p->out);
-		print_classes(p->out, 4, h->root, h->type);
+		print_classes(p->out, 4, h->root, h);
 	}
 }
 

@@ -63,6 +63,17 @@ static const char *time_text(struct arena *a, uint64_t ms)
 			    (unsigned long long)rest, unit[i + 1].name);
 }
 
+/* "830us", "4.2ms": how long a packet waits. */
+static const char *wait_text(struct arena *a, uint64_t us)
+{
+	if (us < 1000)
+		return arena_printf(a, "%lluus", (unsigned long long)us);
+	if (us < 10000000)
+		return arena_printf(a, "%llu.%llums", (unsigned long long)(us / 1000),
+				    (unsigned long long)(us % 1000 / 100));
+	return time_text(a, us / 1000);
+}
+
 /* Ends of keys that say a unit; named: the unit is dropped from the title, as the value shows it. */
 static const struct unit {
 	const char *end;
@@ -71,6 +82,7 @@ static const struct unit {
 } units[] = {
 	{"_bps", true, rate_text},
 	{"_ms", true, time_text},
+	{"_us", true, wait_text},
 	{"bytes", false, bytes_text},
 };
 

@@ -405,6 +405,13 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 		/* What nothing polices must not end at the default's filter: the program keeps PASS from the filters
 		 * behind. */
 		conf.kind = is_policed(c) ? QOSD_KIND_COUNT : QOSD_KIND_PASS;
+	} else if (h->engine == ENGINE_FQ) {
+		conf.kind = c->rate_Bps ? QOSD_KIND_EDT : QOSD_KIND_PASS;
+		if (c->rate_Bps) {
+			tc_rate_mult(c->rate_Bps, &conf.mult, &conf.shift);
+			conf.burst_ns = h->hook->horizon_ns;
+			conf.ecn_ns = (uint32_t)h->hook->ecn_ns;
+		}
 	} else {
 		conf.kind = c->rate_Bps ? QOSD_KIND_POLICE : QOSD_KIND_PASS;
 		conf.exceed = exceed_of(c);
@@ -483,6 +490,31 @@ static bool has_htb(struct planner *p, const struct model_hook *m)
 	return false;
 }
 
+/* Without fq nobody holds a packet until it may go. Policing in the program is what comes closest. */
+static bool pick_edt(struct planner *p, struct plan_hook *h)
+{
+	const struct model_hook *m = h->hook;
+	bool is_auto = m->engine == ENGINE_AUTO, has_fq = p->in->has_leaf[QDISC_FQ];
+
+	if (!has_fq && !is_auto) {
+		diag_error(
+			p->d, m->engine_pos, "no-kernel-support",
+			"this kernel has no sch_fq (CONFIG_NET_SCH_FQ), which type edt needs; with engine: auto what "
+			"exceeds a rate is dropped, not delayed");
+		return false;
+	}
+	if (!has_fq)
+		diag_warning(p->d, m->engine_pos, "not-paced",
+			     "this kernel has no sch_fq (CONFIG_NET_SCH_FQ): what exceeds a rate is dropped, not "
+			     "delayed");
+	h->engine = has_fq ? ENGINE_FQ : ENGINE_BPF;
+	if (is_auto)
+		h->engine_why = has_fq ? "auto: this kernel has sch_fq"
+				       : "auto: this kernel has no sch_fq (CONFIG_NET_SCH_FQ), so what exceeds a rate "
+					 "is dropped, not delayed";
+	return true;
+}
+
 static bool pick_engine(struct planner *p, struct plan_hook *h)
 {
 	const struct model_hook *m = h->hook;
@@ -491,6 +523,8 @@ static bool pick_engine(struct planner *p, struct plan_hook *h)
 
 	if (m->type == POLICY_HTB)
 		return has_htb(p, m);
+	if (m->type == POLICY_EDT)
+		return pick_edt(p, h);
 	switch (m->engine) {
 	case ENGINE_BPF: h->engine = ENGINE_BPF; return true;
 	case ENGINE_TC:
@@ -507,7 +541,7 @@ static bool pick_engine(struct planner *p, struct plan_hook *h)
 		}
 		return true;
 	case ENGINE_AUTO:
-	case ENGINE_FQ: /* belongs to edt; the loader refuses it here */
+	case ENGINE_FQ: /* of edt alone */
 		h->engine = p->in->has_police && !beyond ? ENGINE_TC : ENGINE_BPF;
 		if (!p->in->has_police)
 			h->engine_why = "auto: this kernel has no act_police (CONFIG_NET_ACT_POLICE)";
@@ -748,6 +782,7 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	spec->hook_path = h->path;
 	spec->conf.has_policy = 1;
 	spec->conf.engine_tc = h->engine == ENGINE_TC;
+	spec->conf.paces = h->engine == ENGINE_FQ;
 	spec->conf.htb_direct = h->hook->type != POLICY_HTB ? 0 : KOBJ_SHARD(h->n_shards ? 1 : 0);
 	spec->conf.htb_direct_queue = h->n_shards ? 1 : 0;
 	spec->conf.keyed = is_keyed(h);
@@ -846,6 +881,8 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 			    KOBJ_PREF_CLASSIFY, 1)
 			->da = true;
 	} else if (m->type != POLICY_HTB) {
+		if (h->engine == ENGINE_FQ)
+			plan_edt(p, h, l);
 		want_classify(p, h, l, spec);
 	} else if (!m->via_ifb) {
 		plan_htb(p, h, l);

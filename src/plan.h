@@ -44,7 +44,7 @@ struct plan_hook {
 	const char *ifname;
 	enum direction dir;
 	enum direction at;          /* the clsact hook where it classifies: dir, or egress of an ifb */
-	enum engine engine;         /* ENGINE_TC or ENGINE_BPF, what was picked */
+	enum engine engine;         /* what was picked: ENGINE_TC or ENGINE_BPF, ENGINE_FQ where edt paces */
 	const char *engine_why;     /* "auto: the kernel has no act_police (CONFIG_NET_ACT_POLICE)" or "" */
 	const char *path;           /* "hooks/wan0-ingress" */
 	struct plan_class *classes; /* root with a rate first, then in the order of the file */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * planner: what the files of the plan (plan.c, plan_htb.c, plan_shards.c) share. Nobody else includes it.
+ * planner: what the files of the plan (plan.c, plan_edt.c, plan_htb.c, plan_shards.c) share. Nobody else includes it.
  */
 #ifndef QOSD_PLANNER_H
 #define QOSD_PLANNER_H
@@ -28,6 +28,9 @@ const struct plan_class *plan_find_class(const struct plan_hook *h, const struct
 int plan_link_overhead(const struct plan_hook *h, const struct link *l);
 uint16_t plan_clamp_u16(int64_t v);
 bool plan_has_ethernet_header(const struct link *l);
+
+/* plan_edt.c: fq on device dev, for a hook of type edt: at the root, or under each queue of an mq. */
+void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *dev);
 
 /* plan_shards.c: spreads the classes of a hook with `shards: auto` over the queues of l, or says why not. */
 void plan_shards(struct planner *p, struct plan_hook *h, const struct link *l);

@@ -185,7 +185,8 @@ struct w_policy {
 	struct w_span burst, cburst;
 	struct w_u64 quantum;
 	struct w_leaf leaf;
-	struct w_word shards; /* set: auto, the only word there is */
+	struct w_word shards;      /* set: auto, the only word there is */
+	struct w_u64 horizon, ecn; /* ns; ecn 0: off */
 	struct w_class *classes;
 	size_t n_classes;
 	struct pos classes_pos;

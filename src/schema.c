@@ -661,11 +661,30 @@ static void read_engine(struct bind *b, const struct node *n, void *field, const
 		bind_words(b, n, field, edt ? &edt_engines : &police_engines);
 }
 
+#define HORIZON_MAX_NS 2000000000u /* a longer queue is nobody's wish, and fq would have to hold it */
+
+/* A time that a packet may wait. */
+static void read_wait(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	struct w_u64 *out = field;
+
+	bind_time(b, n, field, NULL);
+	if (!out->set || (out->v && out->v <= HORIZON_MAX_NS))
+		return;
+	out->set = false;
+	bind_refuse(b, n, "bad-time", n->s, how, "it goes from 1ns to 2s");
+}
+
+static const char horizon_what[] = "a horizon";
+static const char ecn_what[] = "a time to mark from, or off";
+
 /* A time, or off. */
 static void read_ecn(struct bind *b, const struct node *n, void *field, const void *how)
 {
-	if (n->kind != NODE_SCALAR || strcmp(n->s, "off") != 0)
-		bind_time(b, n, field, how);
+	if (n->kind == NODE_SCALAR && !strcmp(n->s, "off"))
+		*(struct w_u64 *)field = (struct w_u64){.set = true, .pos = n->pos};
+	else
+		read_wait(b, n, field, how);
 }
 
 static const struct bind_word shards_rows[] = {{"auto", 0}};
@@ -686,8 +705,8 @@ static const struct key policy_rows[] = {
 	{"engine", read_engine, NULL, POLICY(engine), 0, OF_POLICE | OF_EDT},
 	{"rate", bind_rate, no_share_policy, POLICY(rate), 0, 0},
 	{"default", bind_text, &default_name, POLICY(dflt), KEY_REQUIRED, 0},
-	{"horizon", bind_time, NULL, 0, KEY_LATER, OF_EDT},
-	{"ecn", read_ecn, NULL, 0, KEY_LATER, OF_EDT},
+	{"horizon", read_wait, horizon_what, POLICY(horizon), 0, OF_EDT},
+	{"ecn", read_ecn, ecn_what, POLICY(ecn), 0, OF_EDT},
 	{"leaf", read_leaf, NULL, POLICY(leaf), 0, OF_HTB},
 	{"burst", bind_span, NULL, POLICY(burst), 0, OF_POLICE | OF_HTB},
 	{"cburst", bind_span, NULL, POLICY(cburst), 0, OF_HTB},
@@ -711,16 +730,10 @@ static unsigned owner_of(const struct node *policy)
 static void read_policy(struct bind *b, const struct node_pair *pair, struct w_text name, struct policy *p)
 {
 	struct w_policy *policy = vec_add(b->arena, &p->policies);
-	unsigned later;
 
 	policy->name = name;
 	b->owner = owner_of(pair->value);
-	later = b->owner & OF_EDT;
-	if (later)
-		bind_later(b, node_get(pair->value, "type")->pos, arena_printf(b->arena, "type %s", type_name(later)));
-	b->quiet += later != 0;
 	bind_map(b, pair->value, &policy_keys, policy, pair->pos);
-	b->quiet -= later != 0;
 	b->owner = 0;
 }
 

@@ -16,6 +16,7 @@
 #include "history.h"
 #include "learn.h"
 #include "mem.h"
+#include "missing.h"
 #include "nl.h"
 #include "pins.h"
 #include "reload.h"
@@ -72,6 +73,12 @@ static struct device device_of(const struct view *v, const struct plan_hook *h)
 		if (objects->v[i].kind == KOBJ_LINK && strcmp(objects->v[i].link.of, h->ifname) == 0)
 			return (struct device){objects->v[i].link.name, objects->v[i].link.ifindex};
 	return (struct device){0};
+}
+
+/* Departure times are given, and fq keeps to them. */
+static bool is_paced(const struct plan_hook *h)
+{
+	return h->hook && h->engine == ENGINE_FQ;
 }
 
 static bool is_htb(const struct plan_hook *h)
@@ -274,7 +281,24 @@ static void put_way(const struct view *v, json_t *j, const struct plan_hook *h)
 		json_object_set_new(j, "shards", json_integer(h->n_shards));
 }
 
-static json_t *interface_row(const struct view *v, const struct plan_hook *h)
+static void put_waits(json_t *j, const struct plan_hook *h)
+{
+	json_object_set_new(j, "horizon_us", wire_count(h->hook->horizon_ns / 1000));
+	json_object_set_new(j, "ecn_us", h->hook->ecn_ns ? wire_count(h->hook->ecn_ns / 1000) : json_null());
+}
+
+/* The qdiscs of ours that somebody took away; an empty list is good news. */
+static json_t *missing_of(const struct missing *m, const struct plan_hook *h)
+{
+	json_t *texts = json_array();
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->v[i].hook == h)
+			json_array_append_new(texts, wire_text(m->v[i].text));
+	return texts;
+}
+
+static json_t *interface_row(const struct view *v, const struct plan_hook *h, const struct missing *missing)
 {
 	json_t *j = json_object();
 
@@ -287,6 +311,10 @@ static json_t *interface_row(const struct view *v, const struct plan_hook *h)
 		json_object_set_new(j, "type", json_string(type_name(h->hook->type)));
 		put_rate(j, "rate_bps", h->hook->root->rate_Bps);
 		put_way(v, j, h);
+	}
+	if (is_paced(h)) {
+		put_waits(j, h);
+		json_object_set_new(j, "missing", missing_of(missing, h));
 	}
 	if (h->dir == DIR_INGRESS)
 		json_object_set_new(j, "learns", taught_by(v, h->ifname));
@@ -307,9 +335,11 @@ static json_t *show_interfaces(struct view *v)
 {
 	const struct plan *p = v->now->plan;
 	json_t *list = json_array(), *answer = answer_in_force(v);
+	struct missing missing;
 
+	(void)missing_read(v->a, shaper_nl(v->shaper), p, &missing); /* could not be read: nothing is known to be */
 	for (size_t i = 0; i < p->hooks.n; i++)
-		json_array_append_new(list, interface_row(v, &p->hooks.v[i]));
+		json_array_append_new(list, interface_row(v, &p->hooks.v[i], &missing));
 	for (size_t i = 0; i < p->waiting.n; i++) {
 		json_t *j;
 
@@ -336,15 +366,19 @@ static json_t *hook_head(const struct view *v, const struct plan_hook *h)
 	if (is_htb(h))
 		json_object_set_new(j, "type", json_string(type_name(h->hook->type)));
 	put_way(v, j, h);
+	if (is_paced(h))
+		put_waits(j, h);
 	if (!h->ifindex)
 		json_object_set_new(j, "state", json_string("waiting"));
 	return j;
 }
 
 /* The fields of struct qosd_class_stats, in its order. Where people look at more than counters, the first will do. */
-static const char *const class_counters[] = {"packets",    "bytes",          "drop_packets",
-					     "drop_bytes", "exceed_packets", "exceed_bytes"};
+static const char *const class_counters[] = {
+	"packets",  "bytes",        "drop_packets", "drop_bytes",           "exceed_packets",    "exceed_bytes",
+	"delay_ns", "mark_packets", "mark_bytes",   "horizon_drop_packets", "horizon_drop_bytes"};
 #define CLASS_COUNTERS      (sizeof(class_counters) / sizeof(class_counters[0]))
+#define POLICED_COUNTERS    6
 #define CLASSIFIED_COUNTERS 2
 #define FIRST_COUNTERS      3
 
@@ -355,6 +389,19 @@ static void count_policer(uint64_t *counters, const struct tc_action_stats *poli
 {
 	counters[2] = policer->drops;
 	counters[4] = policer->overlimits > policer->drops ? policer->overlimits - policer->drops : 0;
+}
+
+/* Of packets that were given a departure time: how long each waits, on average, and how many were marked. */
+static void put_paced(json_t *j, const uint64_t *counters, size_t n)
+{
+	uint64_t departed = counters[0] - counters[2];
+
+	json_object_set_new(j, "delay_us", departed ? wire_count(counters[6] / departed / 1000) : json_null());
+	json_object_set_new(j, class_counters[7], wire_count(counters[7]));
+	for (size_t i = 8; i < n; i++)
+		json_object_set_new(j, class_counters[i], wire_count(counters[i]));
+	if (n == CLASS_COUNTERS)
+		json_object_set_new(j, "delay_sum_us", wire_count(counters[6] / 1000));
 }
 
 /* Class 0 is what passes without a class. */
@@ -368,9 +415,11 @@ static void put_class_counters(struct view *v, json_t *j, const struct plan_hook
 		return;
 	if (policer)
 		count_policer(counters, policer);
-	for (size_t i = 0; i < n; i++)
-		if (!in_packets_only || i < FIRST_COUNTERS || i == 4)
+	for (size_t i = 0; i < n && i < POLICED_COUNTERS; i++)
+		if (is_paced(h) ? i < 4 : !in_packets_only || i < FIRST_COUNTERS || i == 4)
 			json_object_set_new(j, class_counters[i], wire_count(counters[i]));
+	if (is_paced(h) && number && n > CLASSIFIED_COUNTERS)
+		put_paced(j, counters, n);
 }
 
 /* What our program gave to an htb class; it drops nothing. */
@@ -417,10 +466,10 @@ static int depth_of(const struct plan_hook *h, const struct model_class *c)
 	return depth && !h->hook->root->rate_Bps ? depth - 1 : depth;
 }
 
-static void put_police(const struct view *v, json_t *j, const struct model_class *c)
+static void put_police(const struct view *v, json_t *j, const struct model_class *c, bool paced)
 {
 	put_rate(j, "rate_bps", c->rate_Bps);
-	if (c->rate_Bps) {
+	if (c->rate_Bps && !paced) {
 		json_object_set_new(j, "burst_bytes", wire_count(c->burst));
 		json_object_set_new(j, "exceed", json_string(exceed_name(v, c)));
 	}
@@ -487,7 +536,7 @@ static json_t *class_row(struct view *v, const struct plan_hook *h, const struct
 		put_place(v, j, h, pc);
 		put_htb(v, j, c, ifindex, classid);
 	} else {
-		put_police(v, j, c);
+		put_police(v, j, c, is_paced(h));
 	}
 	json_object_set_new(j, "default", json_boolean(c == h->hook->dflt));
 	if (is_htb(h)) {

@@ -8,6 +8,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "qosd_abi.h"
+
+#include "edt.bpf.h"
+
 /* The program under test, for push_vlan. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -84,6 +88,27 @@ int look(struct __sk_buff *skb)
 	l->gso_size = skb->gso_size;
 	l->priority = skb->priority;
 	l->queue_mapping = skb->queue_mapping;
+	return TC_ACT_UNSPEC;
+}
+
+/* A clock at a time that the test chooses. */
+__u64 book_now, book_cost, book_horizon, book_slowness, book_start;
+struct qosd_class_clock book_clock;
+
+SEC("tc")
+int book(struct __sk_buff *skb)
+{
+	(void)skb;
+	edt_follow(&book_clock, book_now, book_slowness, book_horizon);
+	book_start = edt_book(&book_clock.last_ns, book_now, book_cost, book_horizon);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int unbook(struct __sk_buff *skb)
+{
+	(void)skb;
+	edt_unbook(&book_clock.last_ns, book_cost);
 	return TC_ACT_UNSPEC;
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * print_plan FILE: the kernel objects that a policy asks for, without root and without a kernel. The file says in
- *comments what it is planned for:
+ * comments what it is planned for:
  *
  *	# link wan0            an Ethernet interface; "# link ppp0 ppp" for one without an Ethernet header,
  *	                       "# link wan0 4" for one with four queues, "4xps" where XPS picks among them
- *	# kernel act_police    the kernel has act_police; or a leaf qdisc ("# kernel fq_codel")
+ *	# kernel act_police    the kernel has act_police; or a qdisc ("# kernel fq_codel")
  *	# live SET ADDRESS     an element added with `qosctl set`
  *
  * Digests are printed as [..]: they stand for the program's contents, which other tests look at.
@@ -44,7 +44,7 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 	} else if (n >= 2 && strcmp(word, "kernel") == 0) {
 		if (strcmp(name, "act_police") == 0)
 			s->in.has_police = true;
-		else if (qdisc_is_leaf(qdisc_by_name(name)))
+		else if (qdisc_by_name(name) != QDISC_OTHER)
 			s->has_leaf[qdisc_by_name(name)] = true;
 	} else if (n == 3 && strcmp(word, "live") == 0) {
 		struct plan_live *l = &s->live[s->in.n_live++];

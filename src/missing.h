@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * missing: qdiscs that pacing cannot do without and that are not in the kernel as they were planned: somebody took them
+ * away or changed them. Only looks.
+ */
+#ifndef QOSD_MISSING_H
+#define QOSD_MISSING_H
+
+#include "plan.h"
+
+struct nl;
+
+struct missing_qdisc {
+	const struct plan_hook *hook; /* of type edt */
+	const char *text;             /* "fq at the root is gone, pfifo is in its place", in the arena */
+};
+struct missing {
+	VEC(struct missing_qdisc);
+};
+
+/* Does any hook of the plan depend on qdiscs that are looked at? If not there is nothing to read. */
+bool missing_can_be(const struct plan *plan);
+/* Fills out, in the order of the plan. 0 or -errno; then out is empty. */
+int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct missing *out);
+
+#endif

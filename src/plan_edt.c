@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <linux/pkt_sched.h>
+
+#include "planner.h"
+
+#define SMALL_PACKET   64         /* the least that Ethernet carries */
+#define FLOW_LIMIT_MIN 100        /* the kernel's own, */
+#define LIMIT_MIN      10000      /* both */
+#define LIMIT_MAX      (1u << 20) /* packets; the memory of a fq that holds them all */
+#define BUCKETS_LOG    15         /* trees of flows, of 8 bytes each */
+#define ORPHAN_MASK    0xfffffu   /* so many hashes of flows without a socket: forwarded ones */
+#define NS_PER_S       1000000000u
+
+/* How many packets wait, at most, that are sent within the horizon. Small ones, so that it is always the program's
+ * horizon that drops, which counts it, and never fq. */
+static uint32_t packets_in(uint64_t Bps, uint64_t horizon_ns, uint32_t least)
+{
+	unsigned __int128 packets = (unsigned __int128)Bps * horizon_ns / NS_PER_S / SMALL_PACKET + 1;
+
+	return packets < least ? least : packets > LIMIT_MAX ? LIMIT_MAX : (uint32_t)packets;
+}
+
+static uint64_t add_rates(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* What all classes send together, and what one flow sends at most. */
+static void find_rates(const struct model_class *c, uint64_t *all, uint64_t *one)
+{
+	if (c->rate_Bps) {
+		*all = add_rates(*all, c->rate_Bps);
+		*one = c->rate_Bps > *one ? c->rate_Bps : *one;
+		return;
+	}
+	for (size_t i = 0; i < c->n_children; i++)
+		find_rates(c->children[i], all, one);
+}
+
+/* A stamp beyond fq's horizon is none of ours: sent then, not dropped. */
+static struct qdisc fq_of(const struct model_hook *m, const struct link *dev)
+{
+	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
+					    dev->txqlen};
+	uint64_t all = 0, one = 0;
+	struct qdisc q;
+
+	find_rates(m->root, &all, &one);
+	qdisc_defaults(&q, QDISC_FQ, &device);
+	q.fq.limit = packets_in(all, m->horizon_ns, LIMIT_MIN);
+	q.fq.flow_limit = packets_in(one, m->horizon_ns, FLOW_LIMIT_MIN);
+	q.fq.buckets_log = BUCKETS_LOG;
+	q.fq.orphan_mask = ORPHAN_MASK;
+	q.fq.horizon_us = (uint32_t)((m->horizon_ns + 999) / 1000);
+	q.fq.horizon_drop = 0;
+	return q;
+}
+
+static struct kobj_qdisc *want_qdisc(struct planner *p, const struct plan_hook *h, enum kobj_kind kind,
+				     const struct link *dev, uint32_t parent, uint32_t handle)
+{
+	struct kobj *o = plan_want(p, kind, h->hook->pos, h->ifname);
+
+	o->qdisc.ifindex = dev->ifindex;
+	o->qdisc.parent = parent;
+	o->qdisc.handle = handle;
+	return &o->qdisc;
+}
+
+void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *dev)
+{
+	const struct qdisc fq = fq_of(h->hook, dev);
+
+	if (dev->tx_queues <= 1 || dev->tx_queues > KOBJ_SHARDS_MAX || !p->in->has_leaf[QDISC_MQ]) {
+		want_qdisc(p, h, KOBJ_QDISC, dev, TC_H_ROOT, KOBJ_ROOT_HANDLE)->q = fq;
+		return;
+	}
+	want_qdisc(p, h, KOBJ_QDISC, dev, TC_H_ROOT, KOBJ_ROOT_HANDLE)->q = (struct qdisc){.kind = QDISC_MQ};
+	for (uint32_t i = 1; i <= dev->tx_queues; i++)
+		want_qdisc(p, h, KOBJ_LEAF, dev, KOBJ_ROOT_HANDLE | i, KOBJ_SHARD(i))->q = fq;
+}
