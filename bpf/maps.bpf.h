@@ -79,6 +79,42 @@ struct {
 	__uint(max_entries, 256 * 1024);
 } events SEC(".maps");
 
+/* ---- pinned, shared by all hooks that forward ---- */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, QOSD_FORWARDS_MAX);
+	__type(key, __u32);
+	__type(value, struct qosd_forward_conf);
+} forwards SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, QOSD_FORWARDS_MAX);
+	__type(key, __u32);
+	__type(value, struct qosd_forward_stats);
+} forwards_stats SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, QOSD_FORWARDS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} forwards_off SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, QOSD_TARGETS_MAX);
+	__type(key, __u32);
+	__type(value, struct qosd_target);
+} targets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, QOSD_TARGETS_MAX);
+	__type(key, __u32);
+	__type(value, struct qosd_target_stats);
+} targets_stats SEC(".maps");
+
 /* ---- pinned, one hook's, by class number ---- */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -21,6 +21,8 @@
 #include "parse.bpf.h"
 
 #include "learn.bpf.h"
+
+#include "forward.bpf.h"
 #include "match.bpf.h"
 #include "per.bpf.h"
 #include "police.bpf.h"
@@ -254,6 +256,56 @@ SEC("tc")
 int pass(struct __sk_buff *skb)
 {
 	return skb->tc_index == QOSD_TC_EXEMPT ? NO_MATCH : MATCH;
+}
+
+static __always_inline void wrap(struct __sk_buff *skb, const struct packet *p, struct parcel *out)
+{
+	struct wire w;
+
+	wire_measure(skb, p, &w);
+	out->src = p->src.addr;
+	out->dst = p->dst.addr;
+	out->l3_off = p->l3_off;
+	out->length = p->length;
+	out->packets = w.packets;
+	out->bytes = w.bytes;
+	out->v6 = p->v6;
+	out->hop_limit = p->hop_limit;
+	out->proto = p->proto;
+	out->tos = p->tos;
+	out->sport = p->sport;
+	out->dport = p->dport;
+}
+
+/* Behind the policy's filters: the first rule that holds takes the packet past the stack; copies go on the way. */
+SEC("tc")
+int forward(struct __sk_buff *skb)
+{
+	__u32 from = 0;
+	struct parcel parcel;
+	struct packet p;
+	struct bits b;
+
+	if (is_bypassed() || is_off(0))
+		return TC_ACT_UNSPEC;
+	if (parse_packet(skb, hook.l2_len, wants(), &p) != PACKET_IP || is_exempt(&p) || match_rules(skb, &p, &b))
+		return TC_ACT_UNSPEC;
+	if (first_rule(&b, 0) < 0)
+		return TC_ACT_UNSPEC;
+	wrap(skb, &p, &parcel);
+	for (int i = 0; i <= QOSD_COPIES_MAX; i++) {
+		__u32 first = first_rule(&b, from);
+		const struct qosd_rule *r = bpf_map_lookup_elem(&rules, &first);
+		int verdict;
+
+		if (!r || !r->class_number) /* none, or protected */
+			return TC_ACT_UNSPEC;
+		from = r->resume;
+		verdict = hand_over(skb, &parcel, r->class_number);
+		if (verdict != GO_ON)
+			return verdict;
+	}
+	return TC_ACT_UNSPEC;
 }
 
 char _license[] SEC("license") = "GPL";

@@ -17,7 +17,9 @@
 #define QOSD_SETS_MAX     64  /* sets a daemon: slots of the outer maps */
 #define QOSD_DEPTH_MAX    8   /* classes from a leaf to the root, both counted */
 #define QOSD_CLASSES_MAX  65000
-#define QOSD_CONTINUE_MAX 32 /* classes with `conform: continue` a hook */
+#define QOSD_CONTINUE_MAX 32  /* classes with `conform: continue` a hook */
+#define QOSD_FORWARDS_MAX 256 /* numbers of forwarding rules, from 1 */
+#define QOSD_TARGETS_MAX  256 /* devices that they hand packets to */
 
 /* skb->tc_index of a packet that no policer may touch (engine tc): protected, not IP, bypassed, or in a class of
  * QOSD_KIND_PASS, which would otherwise fall through to the `pass` filter and its default class. */
@@ -203,6 +205,78 @@ struct qosd_hook_stats {
 
 /* bypass: array of one __u32; not 0 turns every program into a pass. */
 
+/* ---- forwarding --------------------------------------------------------------------------------------------------
+ * forwards (array by rule number, configured), forwards_stats (per-CPU), targets (array by slot, configured),
+ * targets_stats (per-CPU). forwards_off (array by rule number; 0 stands for all rules): not 0: left to the stack.
+ */
+enum qosd_forward_mode {
+	QOSD_FORWARD_NONE, /* no rule has this number */
+	QOSD_FORWARD_EGRESS,
+	QOSD_FORWARD_INGRESS,
+	QOSD_FORWARD_NEIGH,
+	QOSD_FORWARD_PEER,
+	QOSD_FORWARD_CLONE,
+};
+
+struct qosd_forward_conf {
+	__u8 mode;                /* enum qosd_forward_mode */
+	__u8 miss_drop;           /* on-miss: drop */
+	__u8 off;                 /* settings: fast-path: off */
+	__u8 nexthop;             /* 4, 6: there is one; 0: as the routes say */
+	__u32 target;             /* slot */
+	struct qosd_addr address; /* of the next hop */
+};
+
+/* The ifindex is 0 while the device is not there, is down or has no carrier. */
+struct qosd_target {
+	__u32 ifindex;
+	__u16 l2_len; /* 14: Ethernet; 0: packets start at IP */
+	__u8 peer;    /* it has a peer in another namespace */
+	__u8 vlan;    /* it puts a tag of its own before what it sends */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+/* Why a packet was not handed over. */
+enum qosd_forward_why {
+	QOSD_WHY_AWAY,      /* on-miss: no device, or it is down */
+	QOSD_WHY_NO_PEER,   /* on-miss: its peer is in this namespace, or it never has one */
+	QOSD_WHY_NEIGHBOUR, /* on-miss: the neighbour's address is not known (yet) */
+	QOSD_WHY_LOOP,      /* dropped: it went round */
+	QOSD_WHY_NOT_HOST,  /* from here on: to the stack. Broadcast, multicast, addressed to another host */
+	QOSD_WHY_FRAGMENT,
+	QOSD_WHY_TTL,
+	QOSD_WHY_OPTIONS,
+	QOSD_WHY_TOO_BIG,
+	QOSD_WHY_NO_ROUTE, /* none, or by another device, or forwarding is off */
+	QOSD_WHY_FRAMING,  /* tags or PPPoE in the frame, or no Ethernet header where one is needed */
+	QOSD_WHY_FAILED,   /* a helper refused */
+	QOSD_WHYS
+};
+
+struct qosd_forward_stats {
+	__u64 packets; /* handed over, segments counted */
+	__u64 bytes;   /* of their frames, each with its headers */
+	__u64 skbs;    /* the same as the kernel and captures count: merged packets are one */
+	__u64 skb_bytes;
+	__u64 why[QOSD_WHYS]; /* packets, segments counted */
+};
+
+/* What was handed to a device, as the kernel counts it, by where it counts (or should). */
+struct qosd_target_stats {
+	__u64 tx_skbs; /* seen by the device's own counters */
+	__u64 tx_bytes;
+	__u64 unseen_tx_skbs; /* not seen by them: by way of a peer */
+	__u64 unseen_tx_bytes;
+	__u64 unseen_rx_skbs; /* mode ingress */
+	__u64 unseen_rx_bytes;
+};
+
+/* skb->cb[0] and [1] of a packet that a rule handed over: how often. The kernel's layers above clear it. */
+#define QOSD_HOPS_MAGIC 0x71307364
+#define QOSD_HOPS_MAX   4 /* devices one packet may be handed to without the stack in between */
+#define QOSD_COPIES_MAX 4 /* rules of mode clone that one packet meets on a hook */
+
 /* ---- events: the ring buffer to the daemon ---------------------------------------------------------------------- */
 enum qosd_event_type {
 	QOSD_EVENT_LEARNED = 1,
@@ -359,6 +433,10 @@ static_assert(sizeof(struct qosd_rule) == 8, "rule");
 static_assert(sizeof(struct qosd_atom) == 16, "atom");
 static_assert(sizeof(struct qosd_table_conf) == 80 + 16 * QOSD_ATOMS_MAX, "table_conf");
 static_assert(sizeof(struct qosd_fence) == 24, "fence");
+static_assert(sizeof(struct qosd_forward_conf) == 24, "forward_conf");
+static_assert(sizeof(struct qosd_target) == 16, "target");
+static_assert(sizeof(struct qosd_forward_stats) == 32 + 8 * QOSD_WHYS, "forward_stats");
+static_assert(sizeof(struct qosd_target_stats) == 48, "target_stats");
 #endif
 
 #endif

@@ -254,6 +254,40 @@ static void describe_hex(const struct kobj_entry *e, FILE *out)
 		fprintf(out, "%02x", e->value[i]);
 }
 
+static void describe_forward(const struct kobj_entry *e, FILE *out)
+{
+	static const char *const modes[] = {
+		[QOSD_FORWARD_NONE] = "none",   [QOSD_FORWARD_EGRESS] = "egress", [QOSD_FORWARD_INGRESS] = "ingress",
+		[QOSD_FORWARD_NEIGH] = "neigh", [QOSD_FORWARD_PEER] = "peer",     [QOSD_FORWARD_CLONE] = "clone"};
+	struct qosd_forward_conf c;
+
+	memcpy(&c, e->value, sizeof(c));
+	fprintf(out, " rule %u %s target %u", number(e),
+		c.mode < sizeof(modes) / sizeof(modes[0]) ? modes[c.mode] : "unknown", c.target);
+	if (c.nexthop) {
+		fputs(" nexthop", out);
+		describe_prefix(&c.address, 128, out);
+	}
+	if (c.miss_drop)
+		fputs(" on-miss drop", out);
+	if (c.off)
+		fputs(" off", out);
+}
+
+static void describe_target(const struct kobj_entry *e, FILE *out)
+{
+	struct qosd_target t;
+
+	memcpy(&t, e->value, sizeof(t));
+	fprintf(out, " slot %u", number(e));
+	if (!t.ifindex) {
+		fputs(" away", out);
+		return;
+	}
+	fprintf(out, " ifindex %u%s%s%s", t.ifindex, t.l2_len ? "" : " layer 3", t.peer ? " with a peer elsewhere" : "",
+		t.vlan ? " vlan" : "");
+}
+
 static const struct {
 	const char *name; /* last part of the map's path */
 	size_t key_size, value_size;
@@ -264,6 +298,8 @@ static const struct {
 	{"conf", sizeof(uint32_t), sizeof(struct qosd_class_conf), describe_conf},
 	{"key_conf", sizeof(uint32_t), sizeof(struct qosd_key_conf), describe_key_conf},
 	{"sets_conf", sizeof(uint32_t), sizeof(struct qosd_set_conf), describe_sets_conf},
+	{"forwards", sizeof(uint32_t), sizeof(struct qosd_forward_conf), describe_forward},
+	{"targets", sizeof(uint32_t), sizeof(struct qosd_target), describe_target},
 };
 
 static void entry_describe(const struct kobj *o, const char *(*ifname)(void *ctx, int ifindex), void *ctx, FILE *out)

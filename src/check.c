@@ -450,6 +450,8 @@ static void find_usage(struct checker *k, struct usage *u)
 	const struct policy *p = k->p;
 
 	use_list(u, &p->settings.protect);
+	for (size_t i = 0; i < p->forwards.n; i++)
+		use_list(u, &p->forwards.v[i].match);
 	for (size_t i = 0; i < p->templates.n; i++)
 		use_class(u, &p->templates.v[i].keys);
 	for (size_t i = 0; i < p->policies.n; i++)
@@ -490,12 +492,21 @@ static void check_unused(struct checker *k)
 		warn_unused(k, &u.policies, &p->policies.v[i].name, "policy", "interface");
 }
 
+/* An entry may be there for the side alone. */
+static bool has_forwards(const struct model *m, const char *ifname)
+{
+	for (size_t i = 0; i < m->n_forwardings; i++)
+		if (!strcmp(m->forwardings[i].ifname, ifname))
+			return true;
+	return false;
+}
+
 static void check_effect(struct checker *k)
 {
 	for (size_t i = 0; i < k->m->n_interfaces; i++) {
 		const struct model_interface *iface = &k->m->interfaces[i];
 
-		if (!iface->ingress && !iface->egress)
+		if (!iface->ingress && !iface->egress && !has_forwards(k->m, iface->name))
 			diag_warning(k->d, iface->pos, "no-effect",
 				     "interface \"%s\" has neither ingress nor egress: nothing is shaped there",
 				     iface->name);
@@ -724,6 +735,12 @@ static void check_matches(struct checker *k)
 	}
 }
 
+static void check_forward_matches(struct checker *k)
+{
+	for (size_t i = 0; i < k->m->n_forwardings; i++)
+		check_questions(k, rules_build(k->a, k->d, k->m, k->m->forwardings[i].hook));
+}
+
 void model_check(struct diag *d, const struct policy *p, const struct model *m)
 {
 	struct checker k = {.d = d, .p = p, .m = m, .a = arena_new()};
@@ -736,6 +753,8 @@ void model_check(struct diag *d, const struct policy *p, const struct model *m)
 		check_unused(&k);
 		check_effect(&k);
 		check_matches(&k);
+		check_forward_matches(&k);
+		model_check_forward(d, m);
 	}
 	arena_free(k.a);
 }

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "fastpath.h"
 #include "file.h"
 #include "history.h"
 #include "learn.h"
@@ -99,6 +100,7 @@ static void follow(struct daemon *d)
 		event_free(d->learned);
 	d->learned = NULL;
 	learn_follow(d->learn);
+	fastpath_follow(d->shaper);
 	fd = learn_events_fd(d->learn);
 	if (fd >= 0)
 		d->learned = event_new(d->base, fd, EV_READ, on_ring, d);
@@ -276,10 +278,17 @@ static void on_expire(evutil_socket_t fd, short what, void *arg)
 /* ---- events ---------------------------------------------------------------------------------------------------------
  */
 
+static void on_gone(void *ctx, int ifindex)
+{
+	struct daemon *d = ctx;
+
+	fastpath_gone(d->shaper, ifindex);
+}
+
 static void on_link(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
-	int n = links_monitor_drain(fd);
+	int n = links_monitor_drain(fd, on_gone, d);
 
 	(void)what;
 	if (n > 0)
@@ -428,9 +437,13 @@ static json_t *cmd_show(void *ctx, const json_t *args)
 
 static json_t *cmd_stats(void *ctx, const json_t *args)
 {
+	const char *what = json_string_value(json_object_get(args, "what"));
 	struct daemon *d = ctx;
 
-	(void)args;
+	if (what && strcmp(what, "interfaces") == 0)
+		return fastpath_interfaces(d->shaper);
+	if (what)
+		return wire_error(EXIT_USAGE, "there are no stats of \"%s\"", what);
 	return show_stats(d->shaper, d->learn);
 }
 
@@ -584,6 +597,22 @@ static json_t *cmd_bypass(void *ctx, const json_t *args)
 	return json_pack("{s:b}", "bypass", on);
 }
 
+static json_t *cmd_forward(void *ctx, const json_t *args)
+{
+	const json_t *on = json_object_get(args, "on");
+	const char *rule = json_string_value(json_object_get(args, "rule"));
+	struct daemon *d = ctx;
+	json_t *answer;
+
+	if (!json_is_boolean(on))
+		return wire_error(EXIT_USAGE, "forward wants on: true or false");
+	answer = fastpath_switch(d->shaper, json_is_true(on), rule);
+	if (!json_object_get(answer, "error"))
+		log_info("forwarding%s%s is switched %s", rule ? " by rule " : "", rule ? rule : "",
+			 json_is_true(on) ? "on" : "off");
+	return answer;
+}
+
 /* Takes everything of ours out of the kernel if the policy wants that. 0 or -errno with why. */
 static int remove_all(struct daemon *d, char *why, size_t size)
 {
@@ -640,17 +669,10 @@ static json_t *cmd_stop(void *ctx, const json_t *args)
 }
 
 static const struct ctl_command commands[] = {
-	{"version", false, cmd_version},
-	{"show", false, cmd_show},
-	{"stats", false, cmd_stats},
-	{"plan", false, cmd_plan},
-	{"reload", true, cmd_reload},
-	{"confirm", true, cmd_confirm},
-	{"rollback", true, cmd_rollback},
-	{"set", true, cmd_set},
-	{"bypass", true, cmd_bypass},
-	{"stop", true, cmd_stop},
-	{0},
+	{"version", false, cmd_version},  {"show", false, cmd_show},    {"stats", false, cmd_stats},
+	{"plan", false, cmd_plan},        {"reload", true, cmd_reload}, {"confirm", true, cmd_confirm},
+	{"rollback", true, cmd_rollback}, {"set", true, cmd_set},       {"bypass", true, cmd_bypass},
+	{"forward", true, cmd_forward},   {"stop", true, cmd_stop},     {0},
 };
 
 /* ---- start ----------------------------------------------------------------------------------------------------------

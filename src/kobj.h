@@ -42,6 +42,7 @@ enum kobj_kind {
 #define KOBJ_CONTINUE_MAX  32
 #define KOBJ_PREF_CLASSES  20864 /* 0x5180: classify_wan, handle is the class number */
 #define KOBJ_PREF_PASS     20865
+#define KOBJ_PREF_FORWARD  20900 /* behind every filter of the policy; handle 1 */
 #define KOBJ_PREF_LAST     20991 /* 0x51ff */
 /* Police actions: indices that are ours, in this namespace. */
 #define KOBJ_POLICE_FIRST 0x51000000u

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,8 @@
 
 #include "mem.h"
 #include "nl.h"
+
+#define LOWER_UP (1u << 16) /* IFF_LOWER_UP of linux/if.h, which net/if.h does not go with */
 
 struct links_dump {
 	struct links *out;
@@ -38,8 +41,11 @@ int links_decode(const struct nlmsghdr *msg, struct link *out)
 	out->ifindex = head.ifi_index;
 	out->type = head.ifi_type;
 	out->up = head.ifi_flags & IFF_UP;
+	out->running = out->up && head.ifi_flags & LOWER_UP;
 	/* What a device does not have stays 0 and "". */
 	(void)nl_get_str(info[IFLA_INFO_KIND], out->kind, sizeof(out->kind));
+	(void)nl_get(tb[IFLA_ADDRESS], out->mac, sizeof(out->mac));
+	out->peer_elsewhere = tb[IFLA_LINK_NETNSID] && (!strcmp(out->kind, "veth") || !strcmp(out->kind, "netkit"));
 	(void)nl_get(tb[IFLA_MTU], &out->mtu, sizeof(out->mtu));
 	(void)nl_get(tb[IFLA_NUM_TX_QUEUES], &out->tx_queues, sizeof(out->tx_queues));
 	(void)nl_get(tb[IFLA_TXQLEN], &out->txqlen, sizeof(out->txqlen));
@@ -121,6 +127,52 @@ const struct link *links_by_index(const struct links *l, int ifindex)
 	return NULL;
 }
 
+struct counts_dump {
+	int (*cb)(void *ctx, const struct link_counts *c);
+	void (*restart)(void *ctx);
+	void *ctx;
+};
+
+static int tell_counts(const struct nlmsghdr *msg, void *ctx)
+{
+	const struct counts_dump *d = ctx;
+	const struct nlattr *tb[IFLA_MAX + 1];
+	struct rtnl_link_stats64 stats = {0};
+	struct link_counts c;
+
+	if (msg->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(msg) < sizeof(struct ifinfomsg))
+		return 0;
+	nl_attrs(msg, sizeof(struct ifinfomsg), tb, IFLA_MAX);
+	/* Older kernels have fewer counters; the first four are in all. */
+	if (!nl_get_str(tb[IFLA_IFNAME], c.name, sizeof(c.name)) ||
+	    !nl_get(tb[IFLA_STATS64], &stats, offsetof(struct rtnl_link_stats64, rx_errors)))
+		return 0;
+	c.rx_packets = stats.rx_packets;
+	c.rx_bytes = stats.rx_bytes;
+	c.tx_packets = stats.tx_packets;
+	c.tx_bytes = stats.tx_bytes;
+	return d->cb(d->ctx, &c);
+}
+
+static void restart_counts(void *ctx)
+{
+	const struct counts_dump *d = ctx;
+
+	d->restart(d->ctx);
+}
+
+int links_counts(struct nl *nl, int (*cb)(void *ctx, const struct link_counts *c), void (*restart)(void *ctx),
+		 void *ctx)
+{
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	struct nlmsghdr *msg = nl_begin(buf, RTM_GETLINK);
+	struct counts_dump d = {cb, restart, ctx};
+	struct ifinfomsg *head = mnl_nlmsg_put_extra_header(msg, sizeof(*head));
+
+	head->ifi_family = AF_UNSPEC;
+	return nl_dump(nl, msg, tell_counts, restart_counts, &d);
+}
+
 int links_monitor_open(void)
 {
 	struct sockaddr_nl to = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
@@ -133,6 +185,16 @@ int links_monitor_open(void)
 	err = -errno;
 	(void)close(fd); /* never used */
 	return err;
+}
+
+/* The link went, or can take no packets any more. */
+static bool tells_of_an_end(const struct nlmsghdr *msg, int *ifindex)
+{
+	struct ifinfomsg head;
+
+	memcpy(&head, mnl_nlmsg_get_payload(msg), sizeof(head));
+	*ifindex = head.ifi_index;
+	return msg->nlmsg_type == RTM_DELLINK || (head.ifi_flags & (IFF_UP | LOWER_UP)) != (IFF_UP | LOWER_UP);
 }
 
 /* A bridge tells of its ports in messages of its own family; no link came, went or was renamed by them. */
@@ -148,10 +210,10 @@ static bool tells_of_a_link(const struct nlmsghdr *msg)
 	return head.ifi_family == AF_UNSPEC;
 }
 
-int links_monitor_drain(int fd)
+int links_monitor_drain(int fd, void (*gone)(void *ctx, int ifindex), void *ctx)
 {
 	_Alignas(struct nlmsghdr) char buf[32 * 1024];
-	int changed = 0;
+	int changed = 0, ifindex;
 
 	for (;;) {
 		ssize_t got = recv(fd, buf, sizeof(buf), 0);
@@ -169,7 +231,12 @@ int links_monitor_drain(int fd)
 		}
 		if (got < 0)
 			return -errno;
-		while ((msg = nl_next(&at, &left)))
-			changed |= tells_of_a_link(msg);
+		while ((msg = nl_next(&at, &left))) {
+			if (!tells_of_a_link(msg))
+				continue;
+			changed = 1;
+			if (tells_of_an_end(msg, &ifindex))
+				gone(ctx, ifindex);
+		}
 	}
 }

@@ -16,6 +16,11 @@ enum map_role {
 	MAP_SETS_STATS,
 	MAP_BYPASS,
 	MAP_EVENTS,
+	MAP_FORWARDS, /* by number of the rule */
+	MAP_FORWARDS_STATS,
+	MAP_FORWARDS_OFF,
+	MAP_TARGETS, /* by slot */
+	MAP_TARGETS_STATS,
 	MAP_LEARNED, /* a set's own, below sets/NAME */
 	MAP_WRITTEN,
 	MAP_PREFIXES,

@@ -70,6 +70,7 @@ static void build_settings(struct builder *b)
 	b->m->takeover = p->settings.takeover.set ? (enum takeover)p->settings.takeover.v : TAKEOVER_REFUSE;
 	b->m->learned_save_ns = p->settings.learned_save.set ? p->settings.learned_save.v : LEARNED_SAVE_NS;
 	b->m->protect = p->settings.protect;
+	b->m->fast_path = !p->settings.fast_path.set || p->settings.fast_path.v;
 }
 
 /* ---- services ---------------------------------------------------------------------------------------------------- */
@@ -269,6 +270,8 @@ static void resolve_matches(struct builder *b)
 	for (size_t i = 0; i < p->policies.n; i++)
 		for (size_t j = 0; j < p->policies.v[i].n_classes; j++)
 			resolve_class(b, &p->policies.v[i].classes[j]);
+	for (size_t i = 0; i < p->forwards.n; i++)
+		resolve_list(b, &p->forwards.v[i].match);
 }
 
 /* ---- who needs to know which way is up --------------------------------------------------------------------------- */
@@ -992,6 +995,122 @@ const struct model_interface *model_interface_for(const struct model *m, const c
 	return NULL;
 }
 
+/* ---- forwarding ------------------------------------------------------------------------------------------------ */
+
+static struct model_forwarding *forwarding_of(struct builder *b, const struct model_forward *f)
+{
+	struct model *m = b->m;
+	const struct model_interface *iface = model_interface_for(m, f->on);
+	struct model_forwarding *g = m->forwardings;
+	struct model_hook *h;
+
+	for (; g < m->forwardings + m->n_forwardings; g++)
+		if (!strcmp(g->ifname, f->on) && g->dir == f->dir)
+			return g;
+	m->n_forwardings++;
+	g->ifname = f->on;
+	g->dir = f->dir;
+	g->rules = arena_array(b->a, b->p->forwards.n, sizeof(struct model_forward *));
+	g->hook = h = arena_new_of(b->a, struct model_hook);
+	h->pos = f->pos;
+	h->dir = f->dir;
+	h->side = iface ? iface->side : SIDE_NONE;
+	h->up = is_up(h->side, f->dir);
+	h->policy = "forward";
+	h->engine = ENGINE_BPF;
+	h->engine_pos = f->pos;
+	h->root = arena_new_of(b->a, struct model_class);
+	h->root->name = "root";
+	h->root->pos = f->pos;
+	h->classes = arena_array(b->a, b->p->forwards.n, sizeof(*h->classes));
+	h->root->children = arena_array(b->a, b->p->forwards.n, sizeof(*h->root->children));
+	return g;
+}
+
+static void add_to_forwarding(struct builder *b, struct model_forward *f)
+{
+	struct model_forwarding *g = forwarding_of(b, f);
+	struct model_class *c = arena_new_of(b->a, struct model_class);
+
+	c->name = f->name;
+	c->pos = f->pos;
+	c->parent = g->hook->root;
+	c->level = 1;
+	c->match = f->match;
+	f->cls = c;
+	g->rules[g->n++] = f;
+	g->hook->classes[g->hook->n_classes++] = c;
+	g->hook->root->children[g->hook->root->n_children++] = c;
+}
+
+/* Which way is up is known where the interface has an entry with a side. */
+static void require_forward_side(struct builder *b, const struct model_forward *f)
+{
+	const struct model_interface *iface = model_interface_for(b->m, f->on);
+	struct need need = list_need(&f->match);
+
+	if (!need.pos.line)
+		need = b->protect_side;
+	if (!need.pos.line || (iface && iface->side != SIDE_NONE))
+		return;
+	diag_error(b->d, f->on_pos, "missing-side",
+		   "interface \"%s\" needs an entry in interfaces with a side, wan or lan, as up and down differ here",
+		   f->on);
+	diag_note(b->d, need.pos, "because of this \"%s\"", need.what);
+}
+
+static void build_forward(struct builder *b, const struct w_forward *w)
+{
+	struct model_forward *f = &b->m->forwards[b->m->n_forwards];
+
+	if (!w->name.s || !w->on.s || !w->mode.set || !w->dev.s)
+		return; /* told when it was read */
+	for (size_t i = 0; i < b->m->n_forwards; i++) {
+		if (strcmp(b->m->forwards[i].name, w->name.s) != 0)
+			continue;
+		diag_error(b->d, w->name.pos, "duplicate-name", "there is a forwarding rule \"%s\" already", w->name.s);
+		diag_note(b->d, b->m->forwards[i].pos, "this one");
+		return;
+	}
+	b->m->n_forwards++;
+	*f = (struct model_forward){
+		.name = w->name.s,
+		.pos = w->name.pos,
+		.on = w->on.s,
+		.on_pos = w->on.pos,
+		.dir = w->hook.set && w->hook.v == CLSACT_EGRESS ? DIR_EGRESS : DIR_INGRESS,
+		.mode = (enum forward_mode)w->mode.v,
+		.mode_pos = w->mode.pos,
+		.dev = w->dev.s,
+		.dev_pos = w->dev.pos,
+		.has_nexthop = w->nexthop.set,
+		.nexthop = w->nexthop.address,
+		.nexthop_pos = w->nexthop.pos,
+		.on_miss = w->on_miss.set ? (enum on_miss)w->on_miss.v : ON_MISS_PASS,
+		.match = w->match,
+	};
+	require_forward_side(b, f);
+	add_to_forwarding(b, f);
+}
+
+static void build_forwards(struct builder *b)
+{
+	struct model *m = b->m;
+
+	m->forwards = arena_array(b->a, b->p->forwards.n, sizeof(*m->forwards));
+	m->forwardings = arena_array(b->a, b->p->forwards.n, sizeof(*m->forwardings));
+	for (size_t i = 0; i < b->p->forwards.n; i++)
+		build_forward(b, &b->p->forwards.v[i]);
+}
+
+const struct model_forward *model_forward_of(const struct model_forwarding *f, const struct model_class *c)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (f->rules[i]->cls == c)
+			return f->rules[i];
+	return NULL;
+}
+
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 struct model *model_build(struct arena *a, struct diag *d, const struct policy *p, const char *dir)
@@ -1006,6 +1125,7 @@ struct model *model_build(struct arena *a, struct diag *d, const struct policy *
 	b.protect_side = list_need(&b.m->protect);
 	build_policies(&b);
 	build_interfaces(&b);
+	build_forwards(&b);
 	return b.m;
 }
 

@@ -131,6 +131,34 @@ struct model_interface {
 	struct model_hook *ingress, *egress; /* NULL: not shaped */
 };
 
+struct model_forward {
+	const char *name; /* unique */
+	struct pos pos;
+	const char *on; /* the interface's name */
+	struct pos on_pos;
+	enum direction dir;
+	enum forward_mode mode;
+	struct pos mode_pos;
+	const char *dev;
+	struct pos dev_pos;
+	bool has_nexthop;
+	struct prefix nexthop; /* a single address */
+	struct pos nexthop_pos;
+	enum on_miss on_miss;
+	struct match_list match;
+	const struct model_class *cls; /* what stands for it in its forwarding's hook */
+};
+
+/* The rules of one direction of one interface: a hook whose classes are the rules, in the order of the file, so that
+ * they are looked up as a policy's are. */
+struct model_forwarding {
+	const char *ifname;
+	enum direction dir;
+	struct model_hook *hook;            /* without rates and default; of no policy */
+	const struct model_forward **rules; /* hook->classes[i] stands for rules[i] */
+	size_t n;
+};
+
 struct model {
 	struct arena *arena; /* not owned */
 	enum on_stop on_stop;
@@ -143,6 +171,11 @@ struct model {
 	size_t n_services;
 	struct model_interface *interfaces;
 	size_t n_interfaces;
+	bool fast_path;
+	struct model_forward *forwards;
+	size_t n_forwards;
+	struct model_forwarding *forwardings;
+	size_t n_forwardings;
 };
 
 /* Builds the model from what was written; mistakes go to d. Set files are read here, relative to the policy file dir.
@@ -151,6 +184,9 @@ struct model *model_build(struct arena *a, struct diag *d, const struct policy *
 
 /* The name of the preset that says exactly this, or NULL. */
 const char *model_link_preset(const struct model_link *link);
+
+/* check_forward.c: the same for the forwarding rules. */
+void model_check_forward(struct diag *d, const struct model *m);
 
 /* check.c: rules across objects; errors and warnings go to d. */
 void model_check(struct diag *d, const struct policy *p, const struct model *m);
@@ -165,6 +201,9 @@ char *model_print_whole(struct arena *a, const struct model *m);
 /* Do both mean the same? Positions do not count, nor what a policy is called: model_print splits one that differs by
  * direction. */
 bool model_equal(const struct model *a, const struct model *b);
+
+/* The rule that a class of a forwarding's hook stands for. */
+const struct model_forward *model_forward_of(const struct model_forwarding *f, const struct model_class *c);
 
 /* The entry that applies to an interface name: an exact name first, then globs in the order of the file. NULL: none. */
 const struct model_interface *model_interface_for(const struct model *m, const char *ifname);

@@ -204,10 +204,19 @@ static bool same_set(const struct model_set *a, const struct model_set *b)
 	return true;
 }
 
+static bool same_forward(const struct model_forward *a, const struct model_forward *b)
+{
+	return same_text(a->name, b->name) && same_text(a->on, b->on) && same_text(a->dev, b->dev) &&
+	       a->dir == b->dir && a->mode == b->mode && a->on_miss == b->on_miss && a->has_nexthop == b->has_nexthop &&
+	       (!a->has_nexthop || !prefix_cmp(&a->nexthop, &b->nexthop)) && same_list(&a->match, &b->match);
+}
+
 bool model_equal(const struct model *a, const struct model *b)
 {
 	if (a->on_stop != b->on_stop || a->takeover != b->takeover || a->learned_save_ns != b->learned_save_ns ||
 	    !same_list(&a->protect, &b->protect))
+		return false;
+	if (a->fast_path != b->fast_path || a->n_forwards != b->n_forwards)
 		return false;
 	if (a->n_sets != b->n_sets || a->n_services != b->n_services || a->n_interfaces != b->n_interfaces)
 		return false;
@@ -219,6 +228,9 @@ bool model_equal(const struct model *a, const struct model *b)
 			return false;
 	for (size_t i = 0; i < a->n_interfaces; i++)
 		if (!same_interface(&a->interfaces[i], &b->interfaces[i]))
+			return false;
+	for (size_t i = 0; i < a->n_forwards; i++)
+		if (!same_forward(&a->forwards[i], &b->forwards[i]))
 			return false;
 	return true;
 }
@@ -432,6 +444,8 @@ static void print_settings(struct printer *p)
 		      takeover[p->m->takeover]);
 	put_matches(p->out, 2, "protect", &p->m->protect);
 	(void)fprintf(p->out, "  learned: {save: %s}\n", text_format_time(save, p->m->learned_save_ns));
+	if (p->m->n_forwards || !p->m->fast_path)
+		(void)fprintf(p->out, "  fast-path: %s\n", p->m->fast_path ? "on" : "off");
 }
 
 /* A rate that is none is left out of the pair. */
@@ -831,6 +845,35 @@ static void print_interfaces(struct printer *p)
 	}
 }
 
+static void print_forwards(struct printer *p)
+{
+	static const char *const modes[] = {[FORWARD_EGRESS] = "egress",
+					    [FORWARD_INGRESS] = "ingress",
+					    [FORWARD_NEIGH] = "neigh",
+					    [FORWARD_PEER] = "peer",
+					    [FORWARD_CLONE] = "clone"};
+
+	if (p->m->n_forwards)
+		(void)fputs("forward:\n", p->out);
+	for (size_t i = 0; i < p->m->n_forwards; i++) {
+		const struct model_forward *f = &p->m->forwards[i];
+
+		(void)fputs("  - name: ", p->out);
+		put_text(p->out, f->name);
+		(void)fputs("\n    on: ", p->out);
+		put_text(p->out, f->on);
+		(void)fprintf(p->out, "\n    hook: %s\n", f->dir == DIR_EGRESS ? "egress" : "ingress");
+		put_matches(p->out, 4, "match", &f->match);
+		(void)fprintf(p->out, "    redirect: {mode: %s, dev: ", modes[f->mode]);
+		put_text(p->out, f->dev);
+		if (f->has_nexthop) {
+			(void)fputs(", nexthop: ", p->out);
+			put_prefix(p->out, &f->nexthop);
+		}
+		(void)fprintf(p->out, "}\n    on-miss: %s\n", f->on_miss == ON_MISS_DROP ? "drop" : "pass");
+	}
+}
+
 /* ---- variants ---------------------------------------------------------------------------------------------------- */
 
 static void add_variant(struct printer *p, const struct model_hook *h)
@@ -895,6 +938,7 @@ static char *print(struct arena *a, const struct model *m, bool whole)
 	print_services(&p);
 	print_policies(&p);
 	print_interfaces(&p);
+	print_forwards(&p);
 	(void)fclose(p.out); /* to memory: what fails there is cut off */
 	copy = arena_strndup(a, text, len);
 	free(text);

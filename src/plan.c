@@ -11,9 +11,7 @@
 #include "../bpf/qosd_abi.h"
 #include "glob.h"
 #include "ifb_name.h"
-#include "maps.h"
 #include "planner.h"
-#include "prog.h"
 #include "rules.h"
 #include "tables.h"
 #include "tc_qdisc.h"
@@ -44,19 +42,23 @@ static uint32_t power_of_two(uint64_t at_least)
 /* ---- sets ----------------------------------------------------------------------------------------------------------
  */
 
+void plan_want_shared_map(struct planner *p, enum map_role role, bool measured)
+{
+	struct kobj *o = plan_want(p, KOBJ_MAP, (struct pos){0}, "of every set and hook");
+
+	maps_describe(role, &o->map);
+	o->map.path = maps_name(role);
+	o->map.outer = "";
+	o->measured = measured;
+}
+
 static void want_global_maps(struct planner *p)
 {
 	static const enum map_role roles[] = {MAP_SETS_LEARNED, MAP_SETS_WRITTEN, MAP_SETS_PREFIXES, MAP_SETS_CONF,
 					      MAP_SETS_STATS,   MAP_BYPASS,       MAP_EVENTS};
 
-	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++) {
-		struct kobj *o = plan_want(p, KOBJ_MAP, (struct pos){0}, "of every set and hook");
-
-		maps_describe(roles[i], &o->map);
-		o->map.path = maps_name(roles[i]);
-		o->map.outer = "";
-		o->measured = roles[i] != MAP_SETS_CONF;
-	}
+	for (size_t i = 0; i < sizeof(roles) / sizeof(roles[0]); i++)
+		plan_want_shared_map(p, roles[i], roles[i] != MAP_SETS_CONF);
 }
 
 static struct kobj *want_set_map(struct planner *p, const struct plan_set *s, enum map_role role, enum map_role outer,
@@ -72,8 +74,8 @@ static struct kobj *want_set_map(struct planner *p, const struct plan_set *s, en
 	return o;
 }
 
-static void want_entry(struct planner *p, struct pos pos, const char *what, const char *path, const void *key,
-		       size_t key_size, const void *value, size_t value_size)
+void plan_want_entry(struct planner *p, struct pos pos, const char *what, const char *path, const void *key,
+		     size_t key_size, const void *value, size_t value_size)
 {
 	struct kobj *o = plan_want(p, KOBJ_ENTRY, pos, what);
 
@@ -147,9 +149,9 @@ static void want_elements(struct planner *p, const struct plan_set *s, uint32_t 
 
 		memcpy(&key.addr, &e->prefix->addr, sizeof(key.addr));
 		if (e->prefix->bits == 128)
-			want_entry(p, e->pos, what, written, &key.addr, sizeof(key.addr), &value, sizeof(value));
+			plan_want_entry(p, e->pos, what, written, &key.addr, sizeof(key.addr), &value, sizeof(value));
 		else
-			want_entry(p, e->pos, what, prefixes, &key, sizeof(key), &value, sizeof(value));
+			plan_want_entry(p, e->pos, what, prefixes, &key, sizeof(key), &value, sizeof(value));
 	}
 }
 
@@ -172,8 +174,8 @@ static void plan_set(struct planner *p, const struct model_set *set)
 		want_set_map(p, s, MAP_LEARNED, MAP_SETS_LEARNED, "learned", set->learn.max)->measured = true;
 	want_elements(p, s, &conf.n_prefixes);
 	conf.when_full = set->learn.when_full == FULL_EVICT_OLDEST ? QOSD_FULL_EVICT : QOSD_FULL_REFUSE;
-	want_entry(p, set->pos, arena_printf(p->a, "set %s", set->name), maps_name(MAP_SETS_CONF), &key, sizeof(key),
-		   &conf, sizeof(conf));
+	plan_want_entry(p, set->pos, arena_printf(p->a, "set %s", set->name), maps_name(MAP_SETS_CONF), &key,
+			sizeof(key), &conf, sizeof(conf));
 }
 
 /* ---- classes -------------------------------------------------------------------------------------------------------
@@ -360,8 +362,8 @@ static void want_class_keys(struct planner *p, const struct plan_hook *h, const 
 	o->map.outer = arena_printf(p->a, "%s/keys", h->path);
 	o->map.slot = pc->number;
 	o->map.max_entries = per->max;
-	want_entry(p, per->pos, what, arena_printf(p->a, "%s/key_conf", h->path), &pc->number, sizeof(pc->number),
-		   &conf, sizeof(conf));
+	plan_want_entry(p, per->pos, what, arena_printf(p->a, "%s/key_conf", h->path), &pc->number, sizeof(pc->number),
+			&conf, sizeof(conf));
 }
 
 static void want_keys(struct planner *p, const struct plan_hook *h)
@@ -431,8 +433,8 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 		conf.mark = c->remark.mark;
 		conf.mark_mask = c->remark.mask;
 	}
-	want_entry(p, c->pos, plan_class_what(p, h, c), arena_printf(p->a, "%s/conf", h->path), &key, sizeof(key),
-		   &conf, sizeof(conf));
+	plan_want_entry(p, c->pos, plan_class_what(p, h, c), arena_printf(p->a, "%s/conf", h->path), &key, sizeof(key),
+			&conf, sizeof(conf));
 }
 
 /* ---- link ----------------------------------------------------------------------------------------------------------
@@ -575,6 +577,7 @@ static void want_police(struct planner *p, const struct plan_hook *h, const stru
 	const struct model_link *m = &h->iface->link;
 	bool chained = rated_ancestor(c);
 	uint64_t burst_ns = tc_rate_burst_ns(c->rate_Bps, c->burst);
+	int32_t done = h->forwards ? TC_ACT_UNSPEC : TC_ACT_OK;
 	struct kobj *o;
 
 	if (burst_ns / TICK_NS > UINT32_MAX) {
@@ -595,9 +598,9 @@ static void want_police(struct planner *p, const struct plan_hook *h, const stru
 			       (h->dir == DIR_INGRESS && plan_has_ethernet_header(l) ? PLAN_ETHERNET_HEADER : 0));
 	o->police.mpu = plan_clamp_u16(m->mpu);
 	o->police.linklayer = police_linklayer(m->linklayer);
-	/* PIPE goes on to the ancestor's policer, the next action of the filter. */
-	o->police.conform = chained ? TC_ACT_PIPE : c->conform == CONFORM_CONTINUE ? TC_ACT_UNSPEC : TC_ACT_OK;
-	o->police.exceed = c->exceed == EXCEED_DROP ? TC_ACT_SHOT : chained ? TC_ACT_PIPE : TC_ACT_OK;
+	/* PIPE goes on to the ancestor's policer, the next action of the filter; UNSPEC to the next filter. */
+	o->police.conform = chained ? TC_ACT_PIPE : c->conform == CONFORM_CONTINUE ? TC_ACT_UNSPEC : done;
+	o->police.exceed = c->exceed == EXCEED_DROP ? TC_ACT_SHOT : chained ? TC_ACT_PIPE : done;
 }
 
 static uint32_t clsact_parent(enum direction dir)
@@ -612,8 +615,8 @@ static uint64_t build_id_with_maps(const struct planner *p, const struct plan_ho
 	return h->hook ? p->in->prog_build_id ^ (h->room * 0x9e3779b97f4a7c15ull) : p->in->prog_build_id;
 }
 
-static struct kobj_filter *want_filter(struct planner *p, const struct plan_hook *h, struct pos pos, const char *what,
-				       const struct prog_spec *spec, uint16_t pref, uint32_t handle)
+struct kobj_filter *plan_want_filter(struct planner *p, const struct plan_hook *h, struct pos pos, const char *what,
+				     const struct prog_spec *spec, uint16_t pref, uint32_t handle)
 {
 	struct kobj *o = plan_want(p, KOBJ_FILTER, pos, what);
 
@@ -652,7 +655,7 @@ static void want_continue(struct planner *p, const struct plan_hook *h, const st
 	const char *what = plan_class_what(p, h, pc->cls);
 
 	if (pc->cls->rate_Bps) {
-		struct kobj_filter *f = want_filter(p, h, pc->cls->pos, what, wan, pref, pc->number);
+		struct kobj_filter *f = plan_want_filter(p, h, pc->cls->pos, what, wan, pref, pc->number);
 
 		f->classid = TC_H_MAKE(1u << 16, pc->number);
 		add_actions(h, pc->cls, f);
@@ -662,7 +665,20 @@ static void want_continue(struct planner *p, const struct plan_hook *h, const st
 	again->n_fence = 0;
 	again->conf.resume_class = pc->number;
 	again->conf.resume_rule = tables_behind(classify->tables, pc->number);
-	want_filter(p, h, pc->cls->pos, what, again, (uint16_t)(pref + 1), 1)->da = true;
+	plan_want_filter(p, h, pc->cls->pos, what, again, (uint16_t)(pref + 1), 1)->da = true;
+}
+
+/* The last filter. Where packets that conform go on to the forwarding rules, it must match the default's packets and no
+ * others. */
+static void want_default(struct planner *p, const struct plan_hook *h, const struct prog_spec *spec)
+{
+	const struct plan_class *dflt = plan_find_class(h, h->hook->dflt);
+	struct kobj_filter *f =
+		plan_want_filter(p, h, dflt->cls->pos, plan_class_what(p, h, dflt->cls), spec, KOBJ_PREF_PASS, 1);
+
+	if (h->forwards)
+		f->classid = TC_H_MAKE(1u << 16, dflt->number);
+	add_actions(h, dflt->cls, f);
 }
 
 static void want_tc_filters(struct planner *p, const struct plan_hook *h, const struct link *l,
@@ -687,13 +703,12 @@ static void want_tc_filters(struct planner *p, const struct plan_hook *h, const 
 		}
 		if (c == dflt || !is_policed(c))
 			continue;
-		f = want_filter(p, h, c->pos, plan_class_what(p, h, c), wan, KOBJ_PREF_CLASSES, pc->number);
+		f = plan_want_filter(p, h, c->pos, plan_class_what(p, h, c), wan, KOBJ_PREF_CLASSES, pc->number);
 		f->classid = TC_H_MAKE(1u << 16, pc->number);
 		add_actions(h, c, f);
 	}
 	if (dflt && is_policed(dflt))
-		add_actions(h, dflt,
-			    want_filter(p, h, dflt->pos, plan_class_what(p, h, dflt), pass, KOBJ_PREF_PASS, 1));
+		want_default(p, h, h->forwards ? wan : pass);
 }
 
 /* ---- hooks ---------------------------------------------------------------------------------------------------------
@@ -748,16 +763,26 @@ static int name_class(void *ctx, const struct model_class *c)
 	return pc ? (int)pc->number : 0;
 }
 
+int plan_name_set(void *ctx, const struct model_set *s)
+{
+	return handles_find(((struct planner *)ctx)->handles, "set", s->name);
+}
+
+int plan_name_ifindex(void *ctx, const char *ifname)
+{
+	const struct link *l = links_by_name(((struct planner *)ctx)->in->links, ifname);
+
+	return l ? l->ifindex : 0;
+}
+
 static int name_set(void *ctx, const struct model_set *s)
 {
-	return handles_find(((struct names_ctx *)ctx)->p->handles, "set", s->name);
+	return plan_name_set(((struct names_ctx *)ctx)->p, s);
 }
 
 static int name_ifindex(void *ctx, const char *ifname)
 {
-	const struct link *l = links_by_name(((struct names_ctx *)ctx)->p->in->links, ifname);
-
-	return l ? l->ifindex : 0;
+	return plan_name_ifindex(((struct names_ctx *)ctx)->p, ifname);
 }
 
 static uint32_t linklayer_of(enum linklayer l)
@@ -795,13 +820,13 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 		return;
 	if (h->engine == ENGINE_TC)
 		want_tc_filters(p, h, l, spec);
-	want_filter(p, h, h->hook->pos,
-		    arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress"), spec,
-		    KOBJ_PREF_CLASSIFY, 1)
+	plan_want_filter(p, h, h->hook->pos,
+			 arena_printf(p->a, "%s %s", h->ifname, h->dir == DIR_INGRESS ? "ingress" : "egress"), spec,
+			 KOBJ_PREF_CLASSIFY, 1)
 		->da = true;
 }
 
-static void want_clsact(struct planner *p, const struct plan_hook *h, struct pos pos)
+void plan_want_clsact(struct planner *p, const struct plan_hook *h, struct pos pos)
 {
 	struct kobj *o;
 
@@ -828,13 +853,21 @@ static void want_through_ifb(struct planner *p, const struct plan_hook *h, const
 	at_ifb.ifindex = ifb->ifindex;
 	at_ifb.at = DIR_EGRESS;
 	spec->conf.redirect_ifindex = (uint32_t)ifb->ifindex;
-	want_filter(p, h, h->hook->pos, arena_printf(p->a, "%s ingress to %s", h->ifname, ifb->name), spec,
-		    KOBJ_PREF_CLASSIFY, 1)
+	plan_want_filter(p, h, h->hook->pos, arena_printf(p->a, "%s ingress to %s", h->ifname, ifb->name), spec,
+			 KOBJ_PREF_CLASSIFY, 1)
 		->da = true;
 	classify->conf.l2_len = PLAN_ETHERNET_HEADER;
-	want_clsact(p, &at_ifb, h->hook->pos);
+	plan_want_clsact(p, &at_ifb, h->hook->pos);
 	plan_htb(p, &at_ifb, ifb);
 	want_classify(p, &at_ifb, ifb, classify);
+}
+
+static bool has_forwards(const struct model *m, const char *ifname, enum direction dir)
+{
+	for (size_t i = 0; i < m->n_forwardings; i++)
+		if (m->forwardings[i].dir == dir && strcmp(m->forwardings[i].ifname, ifname) == 0)
+			return true;
+	return false;
 }
 
 /* One direction of one interface. Without a link only what outlives the link is planned: numbers and maps. */
@@ -855,6 +888,7 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 	h->ifindex = l ? l->ifindex : 0;
 	h->ifname = arena_strdup(p->a, ifname);
 	h->dir = h->at = dir;
+	h->forwards = has_forwards(p->in->model, ifname, dir);
 	h->engine = ENGINE_BPF;
 	h->engine_why = "";
 	if (m) {
@@ -875,10 +909,10 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 		return;
 	spec->conf.ingress = dir == DIR_INGRESS;
 	spec->conf.l2_len = plan_has_ethernet_header(l) ? PLAN_ETHERNET_HEADER : 0;
-	want_clsact(p, h, m ? m->pos : p->plan->sets.v[0].set->pos);
+	plan_want_clsact(p, h, m ? m->pos : p->plan->sets.v[0].set->pos);
 	if (!m) {
-		want_filter(p, h, p->plan->sets.v[0].set->pos, arena_printf(p->a, "learning on %s", ifname), spec,
-			    KOBJ_PREF_CLASSIFY, 1)
+		plan_want_filter(p, h, p->plan->sets.v[0].set->pos, arena_printf(p->a, "learning on %s", ifname), spec,
+				 KOBJ_PREF_CLASSIFY, 1)
 			->da = true;
 	} else if (m->type != POLICY_HTB) {
 		if (h->engine == ENGINE_FQ)
@@ -892,7 +926,7 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 	}
 }
 
-static void add_waiting(struct planner *p, const char *name)
+void plan_add_waiting(struct planner *p, const char *name)
 {
 	for (size_t i = 0; i < p->plan->waiting.n; i++)
 		if (strcmp(p->plan->waiting.v[i], name) == 0)
@@ -909,14 +943,14 @@ static void plan_absent(struct planner *p)
 
 		if (iface->glob || links_by_name(p->in->links, iface->name))
 			continue;
-		add_waiting(p, iface->name);
+		plan_add_waiting(p, iface->name);
 		plan_hook(p, iface, iface->name, NULL, DIR_INGRESS);
 		plan_hook(p, iface, iface->name, NULL, DIR_EGRESS);
 	}
 	for (size_t s = 0; s < m->n_sets; s++)
 		for (size_t i = 0; m->sets[s]->learns && i < m->sets[s]->learn.n_on; i++)
 			if (!glob_is(m->sets[s]->learn.on[i]) && !links_by_name(p->in->links, m->sets[s]->learn.on[i]))
-				add_waiting(p, m->sets[s]->learn.on[i]);
+				plan_add_waiting(p, m->sets[s]->learn.on[i]);
 }
 
 static bool is_our_ifb(const struct link *l)
@@ -942,6 +976,7 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
 		plan_hook(&p, iface, l->name, l, DIR_EGRESS);
 	}
 	plan_absent(&p);
+	plan_forward(&p);
 	kobj_set_sort(&p.plan->objects);
 	return p.plan;
 }

@@ -15,7 +15,8 @@ struct plan_input {
 	const struct links *links;
 	bool has_police; /* this kernel has act_police */
 	bool has_htb, has_ifb;
-	const bool *has_leaf; /* by enum qdisc_kind, QDISC_KINDS of them */
+	bool has_neigh, has_peer; /* bpf_redirect_neigh, bpf_redirect_peer */
+	const bool *has_leaf;     /* by enum qdisc_kind, QDISC_KINDS of them */
 	uint64_t prog_build_id;
 	uint32_t cpus;          /* possible ones */
 	struct plan_live *live; /* live edits of sets, see below */
@@ -46,6 +47,7 @@ struct plan_hook {
 	enum direction at;          /* the clsact hook where it classifies: dir, or egress of an ifb */
 	enum engine engine;         /* what was picked: ENGINE_TC or ENGINE_BPF, ENGINE_FQ where edt paces */
 	const char *engine_why;     /* "auto: the kernel has no act_police (CONFIG_NET_ACT_POLICE)" or "" */
+	bool forwards;              /* forwarding rules stand behind it: what conforms must come to them */
 	const char *path;           /* "hooks/wan0-ingress" */
 	struct plan_class *classes; /* root with a rate first, then in the order of the file */
 	size_t n_classes;
@@ -54,6 +56,14 @@ struct plan_hook {
 	uint32_t default_shard; /* where the policy's default class is; the others have one of their own */
 	uint64_t *parts_Bps;    /* of the policy's rate, by shard from [0] */
 	uint64_t stray_Bps;     /* the rate of a shard's own default */
+};
+
+/* One forwarding rule as it was planned. */
+struct plan_forward {
+	const struct model_forward *rule;
+	uint32_t number;
+	uint32_t slot;    /* of its target */
+	const char *away; /* why the target can take no packet now, or "" */
 };
 
 struct plan_set {
@@ -65,6 +75,7 @@ struct plan {
 	struct kobj_set objects; /* sorted */
 	VEC(struct plan_hook) hooks;
 	VEC(struct plan_set) sets;
+	VEC(struct plan_forward) forwards;
 	VEC(const char *) waiting; /* interface entries and learn names without an interface */
 };
 

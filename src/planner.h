@@ -5,7 +5,9 @@
 #ifndef QOSD_PLANNER_H
 #define QOSD_PLANNER_H
 
+#include "maps.h"
 #include "plan.h"
+#include "prog.h"
 
 #define PLAN_ETHERNET_HEADER 14
 
@@ -34,6 +36,22 @@ void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *d
 
 /* plan_shards.c: spreads the classes of a hook with `shards: auto` over the queues of l, or says why not. */
 void plan_shards(struct planner *p, struct plan_hook *h, const struct link *l);
+
+/* An entry of a configured map. */
+void plan_want_entry(struct planner *p, struct pos pos, const char *what, const char *path, const void *key,
+		     size_t key_size, const void *value, size_t value_size);
+/* A pinned map that is not one set's or hook's. */
+void plan_want_shared_map(struct planner *p, enum map_role role, bool measured);
+void plan_want_clsact(struct planner *p, const struct plan_hook *h, struct pos pos);
+struct kobj_filter *plan_want_filter(struct planner *p, const struct plan_hook *h, struct pos pos, const char *what,
+				     const struct prog_spec *spec, uint16_t pref, uint32_t handle);
+void plan_add_waiting(struct planner *p, const char *name);
+/* For tables_names. ctx of both: the planner. */
+int plan_name_set(void *ctx, const struct model_set *s);
+int plan_name_ifindex(void *ctx, const char *ifname);
+
+/* plan_forward.c: numbers, maps and filters of the forwarding rules. */
+void plan_forward(struct planner *p);
 
 /* plan_htb.c: the tree of a hook of type htb on device dev: root qdisc, classes, leaf qdiscs. */
 void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *dev);

@@ -76,6 +76,9 @@ enum conform { CONFORM_PASS, CONFORM_CONTINUE };
 enum linklayer { LINK_ETHERNET, LINK_ATM, LINK_PTM };
 enum via { VIA_IFB };
 enum per_key { PER_NONE, PER_LOCAL, PER_REMOTE, PER_SRC, PER_DST };
+enum forward_mode { FORWARD_EGRESS, FORWARD_INGRESS, FORWARD_NEIGH, FORWARD_PEER, FORWARD_CLONE };
+enum on_miss { ON_MISS_PASS, ON_MISS_DROP };
+enum clsact_hook { CLSACT_INGRESS, CLSACT_EGRESS };
 
 struct w_exceed {
 	bool set;
@@ -216,6 +219,23 @@ struct w_interface {
 	struct w_hook ingress, egress; /* pos.line 0: not written */
 };
 
+struct w_nexthop {
+	bool set;
+	struct pos pos;
+	struct prefix address;
+};
+
+struct w_forward {
+	struct pos pos;
+	struct w_text name, on;
+	struct w_word hook; /* enum clsact_hook */
+	struct match_list match;
+	struct w_word mode; /* of redirect; enum forward_mode */
+	struct w_text dev;
+	struct w_nexthop nexthop;
+	struct w_word on_miss; /* enum on_miss */
+};
+
 struct policy {
 	bool cut; /* a file could not be read to its end, which was told: names may be missing because of that */
 	struct w_u64 version;
@@ -224,12 +244,14 @@ struct policy {
 		struct w_word on_stop, takeover;
 		struct match_list protect;
 		struct w_u64 learned_save; /* ns */
+		struct w_word fast_path;   /* 1: on */
 	} settings;
 	VEC(struct w_set) sets;
 	VEC(struct w_service) services;
 	VEC(struct w_template) templates;
 	VEC(struct w_policy) policies;
 	VEC(struct w_interface) interfaces;
+	VEC(struct w_forward) forwards;
 };
 
 /* Reads file and DIR(file)/policy.d/ *.yaml (in the order of strcmp). Never NULL; what could not be read is missing

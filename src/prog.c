@@ -21,6 +21,7 @@ static const char *const kind_names[] = {
 	[PROG_CLASSIFY] = "classify",
 	[PROG_CLASSIFY_NEIGHBOR] = "classify_neighbor",
 	[PROG_CLASSIFY_WAN] = "classify_wan",
+	[PROG_FORWARD] = "forward",
 	[PROG_PASS] = "pass",
 };
 
@@ -122,6 +123,23 @@ static int take_shared_maps(struct qosd *o, prog_map_fd map_fd, void *ctx)
 		{o->maps.sets_conf, MAP_SETS_CONF},
 		{o->maps.sets_stats, MAP_SETS_STATS},
 		{o->maps.events, MAP_EVENTS},
+	};
+	int err = 0;
+
+	for (size_t i = 0; !err && i < sizeof(maps) / sizeof(maps[0]); i++)
+		err = take_map(maps[i].map, maps_name(maps[i].role), map_fd, ctx);
+	return err;
+}
+
+static int take_forward_maps(struct qosd *o, prog_map_fd map_fd, void *ctx)
+{
+	const struct {
+		struct bpf_map *map;
+		enum map_role role;
+	} maps[] = {
+		{o->maps.forwards, MAP_FORWARDS},           {o->maps.forwards_stats, MAP_FORWARDS_STATS},
+		{o->maps.forwards_off, MAP_FORWARDS_OFF},   {o->maps.targets, MAP_TARGETS},
+		{o->maps.targets_stats, MAP_TARGETS_STATS},
 	};
 	int err = 0;
 
@@ -250,6 +268,7 @@ static struct bpf_program *wanted_program(const struct load *l)
 	case PROG_CLASSIFY: return l->o->progs.classify;
 	case PROG_CLASSIFY_NEIGHBOR: return l->o->progs.classify_neighbor;
 	case PROG_CLASSIFY_WAN: return l->o->progs.classify_wan;
+	case PROG_FORWARD: return l->o->progs.forward;
 	case PROG_PASS: return l->o->progs.pass;
 	}
 	abort();
@@ -351,6 +370,11 @@ static int put_together(struct load *l, prog_map_fd map_fd, void *ctx)
 	case PROG_CLASSIFY_NEIGHBOR:
 		err = err ? err : take_shared_maps(l->o, map_fd, ctx);
 		err = err ? err : own_fence(l);
+		break;
+	case PROG_FORWARD:
+		err = take_forward_maps(l->o, map_fd, ctx);
+		err = err ? err : take_shared_maps(l->o, map_fd, ctx);
+		err = err ? err : own_tables(l, t);
 		break;
 	case PROG_CLASSIFY_WAN:
 	case PROG_PASS: break;

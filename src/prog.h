@@ -13,6 +13,7 @@ enum prog_kind {
 	PROG_CLASSIFY,          /* da: learn, classify, and with engine bpf police */
 	PROG_CLASSIFY_NEIGHBOR, /* da: only learn */
 	PROG_CLASSIFY_WAN,      /* not da: matches tc_index == minor of its filter's class id */
+	PROG_FORWARD,           /* da: behind the others; hands packets to other devices */
 	PROG_PASS,              /* not da: matches all but what is exempt */
 };
 

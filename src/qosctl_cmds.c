@@ -278,11 +278,36 @@ static int cmd_show(const struct cli *c, int argc, char **argv)
 	return finish(c, ask(c, "show", args, LOOK_S));
 }
 
+/* "last_hop 3" for people, in a row of its own kind. */
+static void name_missed(json_t *rule)
+{
+	json_t *words = json_array(), *n;
+	const char *why;
+
+	json_object_foreach (json_object_get(rule, "missed"), why, n) {
+		json_t *word = json_sprintf("%s %" JSON_INTEGER_FORMAT, why, json_integer_value(n));
+
+		json_array_append_new(words, word);
+	}
+	json_object_set_new(rule, "missed", words);
+	json_object_del(rule, "kernel_packets");
+	json_object_del(rule, "kernel_bytes");
+}
+
 static int cmd_stats(const struct cli *c, int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	return finish(c, ask(c, "stats", NULL, LOOK_S));
+	json_t *args = NULL, *answer, *rule;
+	size_t i;
+
+	if (argc && !MATCHES(argv[0], "interfaces"))
+		return usage_error("stats: \"%s\" is not interfaces", argv[0]);
+	if (argc)
+		args = json_pack("{s:s}", "what", argv[0]);
+	answer = ask(c, "stats", args, LOOK_S);
+	json_array_foreach (json_object_get(answer, "forward"), i, rule)
+		if (!c->json)
+			name_missed(rule);
+	return finish(c, answer);
 }
 
 /* "up RATE" and "down RATE", each once. */
@@ -342,6 +367,20 @@ static int cmd_bypass(const struct cli *c, int argc, char **argv)
 	return finish(c, ask(c, "bypass", json_pack("{s:b}", "on", MATCHES(argv[0], "on")), CHANGE_S));
 }
 
+static int cmd_forward(const struct cli *c, int argc, char **argv)
+{
+	json_t *args;
+
+	if (MATCHES(argv[0], "show") && argc == 1)
+		return finish(c, ask(c, "show", json_pack("{s:s}", "what", "forward"), LOOK_S));
+	if (!MATCHES(argv[0], "on") && !MATCHES(argv[0], "off"))
+		return usage_error("forward: \"%s\" is not on, off or show", argv[0]);
+	args = json_pack("{s:b}", "on", MATCHES(argv[0], "on"));
+	if (argc == 2)
+		json_object_set_new(args, "rule", wire_text(argv[1]));
+	return finish(c, ask(c, "forward", args, CHANGE_S));
+}
+
 /* The daemon has answered, but it is gone only when its socket is. */
 static bool wait_until_gone(const struct cli *c)
 {
@@ -398,12 +437,13 @@ static const struct command commands[] = {
 	{"reload", "", "read the policy again and bring it into the kernel", 0, 0, FLAG_CONFIRM, cmd_reload},
 	{"confirm", "", "keep what reload --confirm brought", 0, 0, 0, cmd_confirm},
 	{"rollback", "[NUMBER]", "go back to the policy before, or to one of the history", 0, 1, 0, cmd_rollback},
-	{"show", "policy | effective | interfaces | classes | filters | sets [NAME] | capabilities | history",
+	{"show", "policy | effective | interfaces | classes | filters | sets [NAME] | forward | capabilities | history",
 	 "what is in force, and what was", 1, 2, 0, cmd_show},
-	{"stats", "", "what was counted", 0, 0, 0, cmd_stats},
+	{"stats", "[interfaces]", "what was counted", 0, 1, 0, cmd_stats},
 	{"set", "NAME add ADDRESS [up RATE] [down RATE] | NAME del ADDRESS", "edit a set, over reloads too", 3, 7, 0,
 	 cmd_set},
 	{"bypass", "on | off | show", "let everything pass, or not", 1, 1, 0, cmd_bypass},
+	{"forward", "on [RULE] | off [RULE] | show", "the fast paths, or the stack for all", 1, 2, 0, cmd_forward},
 	{"stop", "", "end the daemon", 0, 0, 0, cmd_stop},
 	{"version", "", "", 0, 0, 0, cmd_version},
 	{"help", "", "", 0, 0, 0, cmd_help},

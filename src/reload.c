@@ -275,6 +275,8 @@ static void find_steps(struct shaper *s, struct result *r)
 				.has_police = s->caps.v[CAP_ACT_POLICE].has,
 				.has_htb = s->caps.v[CAP_HTB].has,
 				.has_ifb = s->caps.v[CAP_IFB].has,
+				.has_neigh = s->caps.v[CAP_REDIRECT_NEIGH].has,
+				.has_peer = s->caps.v[CAP_REDIRECT_PEER].has,
 				.has_leaf = has_leaf,
 				.prog_build_id = s->build_id,
 				.cpus = (uint32_t)libbpf_num_possible_cpus()};

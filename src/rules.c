@@ -215,6 +215,15 @@ bool rule_implies(const struct rule *narrow, const struct rule *wide)
 	return true;
 }
 
+bool rules_may_meet(const struct rule *a, const struct rule *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		for (size_t j = 0; j < b->n; j++)
+			if (literal_excludes(&a->literals[i], &b->literals[j]))
+				return false;
+	return true;
+}
+
 /* ---- conjunctions ------------------------------------------------------------------------------------------------ */
 
 static size_t size_of(const struct literal *l)

@@ -116,6 +116,9 @@ const struct literal *rule_literal(const struct rule *r, enum field field, size_
 /* Does every packet that narrow holds for satisfy wide, too? Only said where it is provable. */
 bool rule_implies(const struct rule *narrow, const struct rule *wide);
 
+/* May one packet satisfy both? Denied only where it is provable. */
+bool rules_may_meet(const struct rule *a, const struct rule *b);
+
 /* The reference for the BPF classifier: the index of the first rule that holds, or -1. in_set answers for memberships.
  */
 int rules_match(const struct rules *r, const struct packet_fields *p,

@@ -846,40 +846,73 @@ static const struct section interfaces_section = {&if_names, read_interface};
 
 /* ---- forward --------------------------------------------------------------------------------------------------- */
 
-static const struct bind_word mode_rows[] = {{"egress", 0}, {"ingress", 0}, {"neigh", 0}, {"peer", 0}, {"clone", 0}};
+static const struct bind_word mode_rows[] = {
+	{"egress", FORWARD_EGRESS}, {"ingress", FORWARD_INGRESS}, {"neigh", FORWARD_NEIGH},
+	{"peer", FORWARD_PEER},     {"clone", FORWARD_CLONE},
+};
 static const struct bind_words mode_words = WORDS("egress, ingress, neigh, peer or clone", mode_rows);
 
 static void read_nexthop(struct bind *b, const struct node *n, void *field, const void *how)
 {
 	const char *s = bind_scalar(b, n, "an address");
-	struct prefix p;
+	struct w_nexthop *out = field;
 
-	(void)field;
 	(void)how;
-	if (s && bind_prefix(b, n, s, &p) && p.bits != 128)
+	out->pos = n->pos;
+	if (!s || !bind_prefix(b, n, s, &out->address))
+		return;
+	if (out->address.bits != 128)
 		bind_refuse(b, n, "bad-address", s, "a next hop", "it is not a single address");
+	else
+		out->set = true;
 }
 
+#define FORWARD(field) offsetof(struct w_forward, field)
 static const struct key redirect_rows[] = {
-	{"mode", bind_words, &mode_words, 0, KEY_REQUIRED | KEY_LATER, 0},
-	{"dev", bind_text, &if_name, 0, KEY_REQUIRED | KEY_LATER, 0},
-	{"nexthop", read_nexthop, NULL, 0, KEY_LATER, 0},
+	{"mode", bind_words, &mode_words, FORWARD(mode), KEY_REQUIRED, 0},
+	{"dev", bind_text, &if_name, FORWARD(dev), KEY_REQUIRED, 0},
+	{"nexthop", read_nexthop, NULL, FORWARD(nexthop), 0, 0},
 };
 static const struct keys redirect_keys = KEYS("redirect", redirect_rows);
 
-static const struct bind_word hook_word_rows[] = {{"ingress", 0}, {"egress", 0}};
+/* field is the whole rule. */
+static void read_redirect(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	(void)how;
+	bind_map(b, n, &redirect_keys, field, n->pos);
+}
+
+static const struct bind_word hook_word_rows[] = {{"ingress", CLSACT_INGRESS}, {"egress", CLSACT_EGRESS}};
 static const struct bind_words hook_words = WORDS("ingress or egress", hook_word_rows);
-static const struct bind_word miss_rows[] = {{"pass", 0}, {"drop", 0}};
+static const struct bind_word miss_rows[] = {{"pass", ON_MISS_PASS}, {"drop", ON_MISS_DROP}};
 static const struct bind_words miss_words = WORDS("pass or drop", miss_rows);
 static const struct key forward_rows[] = {
-	{"name", bind_text, &rule_name, 0, KEY_REQUIRED | KEY_LATER, 0},
-	{"on", bind_text, &if_name, 0, KEY_REQUIRED | KEY_LATER, 0},
-	{"hook", bind_words, &hook_words, 0, KEY_LATER, 0},
-	{"match", match_read, NULL, 0, KEY_REQUIRED | KEY_LATER, 0},
-	{"redirect", bind_form, &redirect_keys, 0, KEY_REQUIRED | KEY_LATER, 0},
-	{"on-miss", bind_words, &miss_words, 0, KEY_LATER, 0},
+	{"name", bind_text, &rule_name, FORWARD(name), KEY_REQUIRED, 0},
+	{"on", bind_text, &if_name, FORWARD(on), KEY_REQUIRED, 0},
+	{"hook", bind_words, &hook_words, FORWARD(hook), 0, 0},
+	{"match", match_read, NULL, FORWARD(match), KEY_REQUIRED, 0},
+	{"redirect", read_redirect, NULL, 0, KEY_REQUIRED, 0},
+	{"on-miss", bind_words, &miss_words, FORWARD(on_miss), 0, 0},
 };
 static const struct keys forward_keys = KEYS("a forwarding rule", forward_rows);
+
+/* field is the whole policy. */
+static void read_forward(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	struct policy *p = field;
+
+	(void)how;
+	if (n->kind != NODE_LIST) {
+		bind_expected(b, n, "a list of forwarding rules, each with a \"- name:\"");
+		return;
+	}
+	for (size_t i = 0; i < n->n_items; i++) {
+		struct w_forward *f = vec_add(b->arena, &p->forwards);
+
+		f->pos = n->items[i]->pos;
+		bind_map(b, n->items[i], &forward_keys, f, n->items[i]->pos);
+	}
+}
 
 /* ---- settings -------------------------------------------------------------------------------------------------- */
 
@@ -936,7 +969,7 @@ static const struct key settings_rows[] = {
 	{"protect", match_read, NULL, SETTING(protect), 0, 0},
 	{"metrics", bind_form, &metrics_keys, 0, KEY_LATER, 0},
 	{"learned", read_learned, NULL, SETTING(learned_save), 0, 0},
-	{"fast-path", bind_words, &on_off_words, 0, KEY_LATER, 0},
+	{"fast-path", bind_words, &on_off_words, SETTING(fast_path), 0, 0},
 };
 static const struct keys settings_keys = KEYS("settings", settings_rows);
 
@@ -985,7 +1018,7 @@ static const struct key top_rows[] = {
 	{"schedules", read_section, &schedules_section, 0, KEY_LATER, 0},
 	{"policies", read_section, &policies_section, 0, 0, 0},
 	{"interfaces", read_section, &interfaces_section, 0, 0, 0},
-	{"forward", bind_form_list, &forward_keys, 0, KEY_LATER, 0},
+	{"forward", read_forward, NULL, 0, 0, 0},
 };
 static const struct keys top_keys = KEYS("the top level", top_rows);
 

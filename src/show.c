@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "counts.h"
+#include "fastpath.h"
 #include "glob.h"
 #include "history.h"
 #include "learn.h"
@@ -865,6 +866,11 @@ static json_t *show_bypass(struct view *v)
 	return answer_of("bypass", bypass(v));
 }
 
+static json_t *show_forward(struct view *v)
+{
+	return fastpath_show(v->shaper);
+}
+
 /* ---- history --------------------------------------------------------------------------------------------------------
  */
 
@@ -977,6 +983,8 @@ json_t *show_stats(struct shaper *s, struct learn *l)
 		json_array_append_new(sets, set_answer(&v, &v.now->plan->sets.v[i], false));
 	json_object_set_new(j, "hooks", hooks);
 	json_object_set_new(j, "sets", sets);
+	if (v.now->plan->forwards.n)
+		json_object_set_new(j, "forward", fastpath_stats(s));
 	arena_free(v.a);
 	return j;
 }
@@ -990,7 +998,7 @@ static const struct {
 } shows[] = {
 	{"policy", show_policy},   {"effective", show_effective}, {"interfaces", show_interfaces},
 	{"classes", show_classes}, {"filters", show_filters},     {"capabilities", show_capabilities},
-	{"bypass", show_bypass},   {"history", show_history},
+	{"forward", show_forward}, {"bypass", show_bypass},       {"history", show_history},
 };
 
 json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args)

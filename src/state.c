@@ -93,7 +93,7 @@ bool state_is_configured(const char *path)
 		return !strcmp(name, "written") || !strcmp(name, "prefixes");
 	if (!strncmp(path, "hooks/", 6))
 		return !strcmp(name, "conf") || !strcmp(name, "key_conf");
-	return !strcmp(path, "sets_conf");
+	return !strcmp(path, "sets_conf") || !strcmp(path, "forwards") || !strcmp(path, "targets");
 }
 
 static int by_key(const void *a, const void *b)

@@ -4,7 +4,8 @@
  * comments what it is planned for:
  *
  *	# link wan0            an Ethernet interface; "# link ppp0 ppp" for one without an Ethernet header,
- *	                       "# link wan0 4" for one with four queues, "4xps" where XPS picks among them
+ *	                       "# link wan0 4" for one with four queues, "4xps" where XPS picks among them,
+ *	                       "# link web peer" for a veth with its peer in another namespace, "# link wan1 down"
  *	# kernel act_police    the kernel has act_police; or a qdisc ("# kernel fq_codel")
  *	# live SET ADDRESS     an element added with `qosctl set`
  *
@@ -38,6 +39,9 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 		snprintf(l->name, sizeof(l->name), "%.15s", name);
 		l->ifindex = (int)s->links.n;
 		l->type = n == 3 && strcmp(extra, "ppp") == 0 ? ARPHRD_PPP : ARPHRD_ETHER;
+		l->up = true;
+		l->running = n < 3 || strcmp(extra, "down") != 0;
+		l->peer_elsewhere = n == 3 && strcmp(extra, "peer") == 0;
 		l->mtu = 1500;
 		l->tx_queues = n == 3 && atoi(extra) ? (uint32_t)atoi(extra) : 1;
 		l->by_cpu = n == 3 && strstr(extra, "xps");
@@ -73,6 +77,7 @@ static void read_setting(struct arena *a, struct setting *s, const char *file)
 	s->links.v = s->link;
 	s->in.links = &s->links;
 	s->in.live = s->live;
+	s->in.has_neigh = s->in.has_peer = true;
 	s->in.has_htb = s->in.has_ifb = s->has_leaf[QDISC_PFIFO] = s->has_leaf[QDISC_MQ] = true;
 	s->in.has_leaf = s->has_leaf;
 	s->in.prog_build_id = 1;

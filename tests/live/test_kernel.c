@@ -938,6 +938,12 @@ static void a_hundred_thousand_entries_are_quick(void **state)
 	apply_done(apply(w));
 }
 
+static void nobody(void *ctx, int ifindex)
+{
+	(void)ctx;
+	(void)ifindex;
+}
+
 static void an_interface_that_comes_is_told_once(void **state)
 {
 	struct world *w = *state;
@@ -946,10 +952,10 @@ static void an_interface_that_comes_is_told_once(void **state)
 	int fd = links_monitor_open();
 
 	assert_true(fd >= 0);
-	assert_int_equal(links_monitor_drain(fd), 0);
+	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 0);
 	run("ip link add qosd-a type veth peer name qosd-b");
-	assert_int_equal(links_monitor_drain(fd), 1);
-	assert_int_equal(links_monitor_drain(fd), 0);
+	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 1);
+	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 0);
 	assert_int_equal(links_read(w->nl, &links), 0);
 	link = links_by_name(&links, "qosd-b");
 	assert_non_null(link);
@@ -961,7 +967,7 @@ static void an_interface_that_comes_is_told_once(void **state)
 	assert_null(links_by_name(&links, "qosd-c"));
 	links_clear(&links);
 	run("ip link delete qosd-a");
-	assert_int_equal(links_monitor_drain(fd), 1);
+	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 1);
 	(void)close(fd);
 }
 

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * forward: a packet that the policy let pass, handed to another device without the stack. What the stack has to see
+ * (fragments, the last hop, what is too big for the other link) goes there as if there were no rule; what is not handed
+ * over is counted with its reason, before the kernel can lose it silently.
+ */
+#ifndef QOSD_FORWARD_BPF_H
+#define QOSD_FORWARD_BPF_H
+
+#define NO_WHY  (-1)
+#define GO_ON   100    /* no TC_ACT_*: a copy was sent, later rules may take the packet */
+#define V4_MORE 0x3fff /* more fragments, or an offset */
+
+/* pkt_type, include/uapi/linux/if_packet.h */
+#define TYPE_HOST      0
+#define TYPE_BROADCAST 1
+#define TYPE_MULTICAST 2
+#define TYPE_OTHERHOST 3
+
+#define FAMILY_V4 2 /* AF_INET, AF_INET6 */
+#define FAMILY_V6 10
+
+/* What handing on wants to know of a packet. No padding: it goes to a global function. */
+struct parcel {
+	struct qosd_addr src, dst;
+	__u32 l3_off, length; /* of one segment's IP packet */
+	__u32 packets, bytes; /* segments, and their frames */
+	__u32 v6, hop_limit, proto, tos, sport, dport;
+};
+
+/* Nothing but a type of packet that one host sends to another may go past the stack. */
+static __always_inline int is_for_others(struct __sk_buff *skb, const struct parcel *p, __u32 mode)
+{
+	__u32 type = skb->pkt_type;
+
+	if (type == TYPE_BROADCAST || type == TYPE_MULTICAST)
+		return 1;
+	if (hook.ingress && type == TYPE_OTHERHOST && (mode == QOSD_FORWARD_NEIGH || mode == QOSD_FORWARD_PEER))
+		return 1;
+	return !address_is_unicast(&p->dst) || address_is_link_local(&p->dst);
+}
+
+static __always_inline int look_at_ipv4(struct __sk_buff *skb, const struct parcel *p)
+{
+	__u8 head[8];
+
+	if (bpf_skb_load_bytes(skb, p->l3_off, head, sizeof(head)))
+		return QOSD_WHY_FAILED;
+	if ((head[6] << 8 | head[7]) & V4_MORE)
+		return QOSD_WHY_FRAGMENT;
+	return (head[0] & 0xf) > 5 ? QOSD_WHY_OPTIONS : NO_WHY;
+}
+
+static __always_inline int look_at_ipv6(struct __sk_buff *skb, const struct parcel *p)
+{
+	__u8 head[8];
+
+	if (bpf_skb_load_bytes(skb, p->l3_off, head, sizeof(head)))
+		return QOSD_WHY_FAILED;
+	if (head[6] == IPPROTO_FRAGMENT)
+		return QOSD_WHY_FRAGMENT;
+	return is_extension(head[6]) && head[6] != IPPROTO_AH ? QOSD_WHY_OPTIONS : NO_WHY;
+}
+
+/* The kernel knows at once that a device is gone, the daemon a moment later. */
+static __always_inline int look_at_device(struct __sk_buff *skb, const struct parcel *p, __u32 ifindex)
+{
+	__u32 mtu = p->length;
+
+	if (bpf_check_mtu(skb, ifindex, &mtu, 0, 0) < 0)
+		return QOSD_WHY_AWAY;
+	return p->length > mtu ? QOSD_WHY_TOO_BIG : NO_WHY;
+}
+
+/* What keeps the packet from the fast path, or NO_WHY. */
+static __always_inline int find_obstacle(struct __sk_buff *skb, const struct parcel *p,
+					 const struct qosd_forward_conf *c, const struct qosd_target *t)
+{
+	int why;
+
+	if (!t->ifindex)
+		return QOSD_WHY_AWAY;
+	if (c->mode == QOSD_FORWARD_CLONE)
+		return t->l2_len && !hook.l2_len ? QOSD_WHY_FRAMING : look_at_device(skb, p, t->ifindex);
+	if (c->mode == QOSD_FORWARD_PEER && !t->peer)
+		return QOSD_WHY_NO_PEER;
+	if (is_for_others(skb, p, c->mode))
+		return QOSD_WHY_NOT_HOST;
+	if (p->l3_off != hook.l2_len)
+		return QOSD_WHY_FRAMING;
+	if (c->mode == QOSD_FORWARD_EGRESS && t->l2_len && !hook.l2_len)
+		return QOSD_WHY_FRAMING;
+	if (p->hop_limit <= 1)
+		return QOSD_WHY_TTL;
+	why = p->v6 ? look_at_ipv6(skb, p) : look_at_ipv4(skb, p);
+	return why != NO_WHY ? why : look_at_device(skb, p, t->ifindex);
+}
+
+/* ---- mode neigh: who is next ---- */
+
+static __always_inline void put_address(__u32 *to, const struct qosd_addr *from)
+{
+	const __u32 *w = (const __u32 *)from->b;
+
+	to[0] = w[0];
+	to[1] = w[1];
+	to[2] = w[2];
+	to[3] = w[3];
+}
+
+static __always_inline __be32 as_ipv4(const struct qosd_addr *a)
+{
+	return ((const __u32 *)a->b)[3];
+}
+
+/* The next hop is given: only whether its link-layer address is known is asked, which needs forwarding to be on; where
+ * it is off, the kernel finds that out by itself. */
+static __always_inline int find_given(struct __sk_buff *skb, const struct parcel *p, const struct qosd_forward_conf *c,
+				      const struct qosd_target *t, struct bpf_redir_neigh *nh)
+{
+	struct bpf_fib_lookup f = {.ifindex = t->ifindex};
+
+	if (p->v6 && c->nexthop == 4)
+		return QOSD_WHY_NO_ROUTE;
+	if (c->nexthop == 4) {
+		nh->nh_family = f.family = FAMILY_V4;
+		nh->ipv4_nh = f.ipv4_dst = as_ipv4(&c->address);
+	} else {
+		nh->nh_family = f.family = FAMILY_V6;
+		put_address(nh->ipv6_nh, &c->address);
+		put_address(f.ipv6_dst, &c->address);
+	}
+	if (t->l2_len && bpf_fib_lookup(skb, &f, sizeof(f), BPF_FIB_LOOKUP_OUTPUT) == BPF_FIB_LKUP_RET_NO_NEIGH)
+		return QOSD_WHY_NEIGHBOUR;
+	return NO_WHY;
+}
+
+/* As the routes say; they must lead to the rule's device. */
+static __always_inline int find_route(struct __sk_buff *skb, const struct parcel *p, const struct qosd_target *t,
+				      struct bpf_redir_neigh *nh)
+{
+	__u32 here = skb->ifindex;
+	struct bpf_fib_lookup f = {
+		.family = p->v6 ? FAMILY_V6 : FAMILY_V4,
+		.l4_protocol = p->proto,
+		.tot_len = p->length,
+	};
+	long found;
+
+	/* clang would choose between the two pointers, and the verifier wants no computed one into the context. */
+	asm volatile("" : "+r"(here));
+	f.ifindex = hook.ingress ? here : t->ifindex;
+	if (p->sport < QOSD_NO_PORT && p->dport < QOSD_NO_PORT) {
+		f.sport = bpf_htons(p->sport);
+		f.dport = bpf_htons(p->dport);
+	}
+	if (p->v6) {
+		f.flowinfo = bpf_htonl(p->tos << 20);
+		put_address(f.ipv6_src, &p->src);
+		put_address(f.ipv6_dst, &p->dst);
+	} else {
+		f.tos = p->tos & 0x1c;
+		f.ipv4_src = as_ipv4(&p->src);
+		f.ipv4_dst = as_ipv4(&p->dst);
+	}
+	found = bpf_fib_lookup(skb, &f, sizeof(f), hook.ingress ? 0 : BPF_FIB_LOOKUP_OUTPUT);
+	if (found < 0)
+		return QOSD_WHY_FAILED;
+	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return QOSD_WHY_TOO_BIG;
+	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) || f.ifindex != t->ifindex)
+		return QOSD_WHY_NO_ROUTE;
+	nh->nh_family = f.family; /* of the gateway: IPv4 may go by way of IPv6 */
+	if (f.family == FAMILY_V4) {
+		nh->ipv4_nh = f.ipv4_dst;
+	} else {
+		nh->ipv6_nh[0] = f.ipv6_dst[0];
+		nh->ipv6_nh[1] = f.ipv6_dst[1];
+		nh->ipv6_nh[2] = f.ipv6_dst[2];
+		nh->ipv6_nh[3] = f.ipv6_dst[3];
+	}
+	return found == BPF_FIB_LKUP_RET_NO_NEIGH && t->l2_len ? QOSD_WHY_NEIGHBOUR : NO_WHY;
+}
+
+/* ---- what changes on the way ---- */
+
+/* A routed packet has one hop less to go. */
+static __always_inline int take_hop(struct __sk_buff *skb, const struct parcel *p)
+{
+	__u32 at = p->l3_off + (p->v6 ? 6 : 8); /* next header and hop limit; TTL and protocol */
+	__u8 was[2], is[2];
+
+	if (bpf_skb_load_bytes(skb, at, was, sizeof(was)))
+		return -1;
+	is[0] = was[0];
+	is[1] = was[1];
+	if (p->v6) {
+		is[1]--;
+		return bpf_skb_store_bytes(skb, at, is, sizeof(is), BPF_F_RECOMPUTE_CSUM);
+	}
+	is[0]--;
+	if (bpf_l3_csum_replace(skb, p->l3_off + 10, bpf_htons(was[0] << 8), bpf_htons(is[0] << 8), 2))
+		return -1;
+	return bpf_skb_store_bytes(skb, at, is, sizeof(is), 0);
+}
+
+/* From a device without an Ethernet header: one is put in front. */
+static __always_inline int put_header(struct __sk_buff *skb)
+{
+	__be16 protocol = skb->protocol;
+
+	return bpf_skb_change_head(skb, ETH_HLEN, 0) ||
+	       bpf_skb_store_bytes(skb, ETH_HLEN - 2, &protocol, sizeof(protocol), 0);
+}
+
+/* As the other side has it: hops, tags, header. 0, or the kernel refused. */
+static __always_inline int change(struct __sk_buff *skb, const struct parcel *p, const struct qosd_forward_conf *c,
+				  const struct qosd_target *t)
+{
+	int routed = c->mode == QOSD_FORWARD_NEIGH || c->mode == QOSD_FORWARD_PEER;
+
+	/* What leaves by an egress hook has been routed before. */
+	if (routed && hook.ingress && take_hop(skb, p))
+		return -1;
+	/* A tag is the link's that the packet came by; a VLAN device has its own. */
+	if (skb->vlan_present && (routed || t->vlan || !t->l2_len) && bpf_skb_vlan_pop(skb))
+		return -1;
+	if (!hook.l2_len && (t->l2_len || c->mode == QOSD_FORWARD_NEIGH) && put_header(skb))
+		return -1;
+	/* As if it had been sent to that device. */
+	if (c->mode == QOSD_FORWARD_INGRESS && t->l2_len && skb->pkt_type != TYPE_OTHERHOST)
+		return bpf_skb_store_bytes(skb, 0, t->mac, sizeof(t->mac), 0);
+	return 0;
+}
+
+/* The departure time that the policy stamped would be cleared by the redirect. */
+static __always_inline void keep_stamp(struct __sk_buff *skb)
+{
+	__u64 stamp;
+
+	if (hook.ingress)
+		return;
+	stamp = skb->tstamp;
+	if (stamp)
+		(void)bpf_skb_set_tstamp(skb, stamp, BPF_SKB_TSTAMP_DELIVERY_MONO);
+}
+
+/* ---- counting ---- */
+
+static __always_inline int missed(const struct qosd_forward_conf *c, struct qosd_forward_stats *s,
+				  const struct parcel *p, int why)
+{
+	if (why < 0 || why >= QOSD_WHYS)
+		return TC_ACT_UNSPEC;
+	s->why[why] += p->packets;
+	if (why == QOSD_WHY_LOOP)
+		return TC_ACT_SHOT;
+	return why < QOSD_WHY_LOOP && c->miss_drop ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}
+
+static __always_inline void count(struct __sk_buff *skb, const struct parcel *p, const struct qosd_forward_conf *c,
+				  const struct qosd_target *t, struct qosd_forward_stats *s,
+				  struct qosd_target_stats *ts)
+{
+	__u32 len = skb->len;
+
+	if (!t->l2_len && hook.l2_len && c->mode != QOSD_FORWARD_PEER)
+		len -= ETH_HLEN; /* the kernel takes it off */
+	s->packets += p->packets;
+	s->bytes += p->bytes;
+	s->skbs++;
+	s->skb_bytes += len;
+	switch (c->mode) {
+	case QOSD_FORWARD_PEER:
+		ts->unseen_tx_skbs++;
+		ts->unseen_tx_bytes += len;
+		break;
+	case QOSD_FORWARD_INGRESS:
+		ts->unseen_rx_skbs++;
+		ts->unseen_rx_bytes += len;
+		break;
+	default:
+		ts->tx_skbs++;
+		ts->tx_bytes += len;
+		break;
+	}
+}
+
+/* Has the packet gone round? Rules that hand packets to each other would do so for ever. */
+static __always_inline int goes_round(struct __sk_buff *skb)
+{
+	__u32 hops = skb->cb[0] == QOSD_HOPS_MAGIC ? skb->cb[1] : 0;
+
+	if (hops >= QOSD_HOPS_MAX)
+		return 1;
+	skb->cb[0] = QOSD_HOPS_MAGIC;
+	skb->cb[1] = hops + 1;
+	return 0;
+}
+
+/* ---- the story ---- */
+
+static __always_inline int is_off(__u32 number)
+{
+	const __u32 *off = bpf_map_lookup_elem(&forwards_off, &number);
+
+	return off && *off;
+}
+
+static __always_inline int redirect(const struct qosd_forward_conf *c, const struct qosd_target *t,
+				    struct bpf_redir_neigh *nh)
+{
+	switch (c->mode) {
+	case QOSD_FORWARD_INGRESS: return bpf_redirect(t->ifindex, BPF_F_INGRESS);
+	case QOSD_FORWARD_NEIGH:
+		return t->l2_len ? bpf_redirect_neigh(t->ifindex, nh, sizeof(*nh), 0) : bpf_redirect(t->ifindex, 0);
+	case QOSD_FORWARD_PEER: return bpf_redirect_peer(t->ifindex, 0);
+	default: return bpf_redirect(t->ifindex, 0);
+	}
+}
+
+/* The packet by the rule of this number: a verdict, or GO_ON. Global: verified once. */
+__noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 number)
+{
+	const struct qosd_forward_conf *c = bpf_map_lookup_elem(&forwards, &number);
+	struct qosd_forward_stats *s = bpf_map_lookup_elem(&forwards_stats, &number);
+	struct bpf_redir_neigh nh = {};
+	const struct qosd_target *t;
+	struct qosd_target_stats *ts;
+	__u32 slot;
+	int why;
+
+	if (!p || !c || !s || c->mode == QOSD_FORWARD_NONE)
+		return TC_ACT_UNSPEC;
+	slot = c->target;
+	t = bpf_map_lookup_elem(&targets, &slot);
+	ts = bpf_map_lookup_elem(&targets_stats, &slot);
+	if (!t || !ts || c->off || is_off(number))
+		return c->mode == QOSD_FORWARD_CLONE ? GO_ON : TC_ACT_UNSPEC;
+	why = find_obstacle(skb, p, c, t);
+	if (why == NO_WHY && c->mode == QOSD_FORWARD_NEIGH)
+		why = c->nexthop ? find_given(skb, p, c, t, &nh) : find_route(skb, p, t, &nh);
+	if (why == NO_WHY && goes_round(skb))
+		why = QOSD_WHY_LOOP;
+	if (c->mode == QOSD_FORWARD_CLONE) {
+		if (why == NO_WHY && bpf_clone_redirect(skb, t->ifindex, 0))
+			why = QOSD_WHY_FAILED;
+		if (why == NO_WHY)
+			count(skb, p, c, t, s, ts);
+		else if (missed(c, s, p, why) == TC_ACT_SHOT)
+			return TC_ACT_SHOT;
+		return GO_ON;
+	}
+	/* With `on-miss: drop` the stack will not ask for the neighbour: the kernel asks while it holds the packet. */
+	if (why == QOSD_WHY_NEIGHBOUR && c->miss_drop) {
+		(void)missed(c, s, p, why);
+		return change(skb, p, c, t) ? TC_ACT_SHOT : redirect(c, t, &nh);
+	}
+	if (why == NO_WHY && change(skb, p, c, t))
+		why = QOSD_WHY_FAILED;
+	if (why != NO_WHY)
+		return missed(c, s, p, why);
+	keep_stamp(skb);
+	count(skb, p, c, t, s, ts);
+	return redirect(c, t, &nh);
+}
+
+#endif
