@@ -296,12 +296,16 @@ int forward(struct __sk_buff *skb)
 	for (int i = 0; i <= QOSD_COPIES_MAX; i++) {
 		__u32 first = first_rule(&b, from);
 		const struct qosd_rule *r = bpf_map_lookup_elem(&rules, &first);
+		__u32 number;
 		int verdict;
 
-		if (!r || !r->class_number) /* none, or protected */
+		if (!r)
 			return TC_ACT_UNSPEC;
 		from = r->resume;
-		verdict = hand_over(skb, &parcel, r->class_number);
+		number = class_of_rule(&b, r);
+		if (!number) /* protected */
+			return TC_ACT_UNSPEC;
+		verdict = hand_over(skb, &parcel, number);
 		if (verdict != GO_ON)
 			return verdict;
 	}

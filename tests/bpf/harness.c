@@ -125,7 +125,7 @@ void harness_open(struct test_hook *h)
 	h->arena = arena_new();
 	h->diag = diag_new();
 	h->prog = -1;
-	for (enum map_role role = MAP_SETS_LEARNED; role <= MAP_EVENTS; role++)
+	for (enum map_role role = MAP_SETS_LEARNED; role < MAP_LEARNED; role++)
 		add_map(h, "", role, 0);
 	add_map(h, "hook/", MAP_CONF, HARNESS_CLASSES);
 	add_map(h, "hook/", MAP_CLOCK, HARNESS_CLASSES);
@@ -301,6 +301,11 @@ static void sum(int fd, uint32_t key, void *out, size_t size)
 	for (size_t i = 0; i < (size_t)cpus * words; i++)
 		total[i % words] += each[i];
 	free(each);
+}
+
+void harness_sum(struct test_hook *h, const char *path, uint32_t key, void *out, size_t size)
+{
+	sum(harness_map(h, path), key, out, size);
 }
 
 struct qosd_class_stats harness_stats(struct test_hook *h, uint32_t number)

@@ -18,7 +18,7 @@
 #include "prog.h"
 
 #define HARNESS_CLASSES 16
-#define HARNESS_MAPS    32
+#define HARNESS_MAPS    64
 
 struct test_hook {
 	struct arena *arena;
@@ -66,6 +66,8 @@ int harness_load_spec(struct test_hook *h, const struct prog_spec *spec);
 /* One packet; *ctx in and out (NULL: none). Returns the verdict. out (NULL: not wanted) gets the packet afterwards. */
 int harness_run(int prog, const void *packet, size_t n, struct __sk_buff *ctx, void *out, size_t *out_n);
 
+/* An entry of 64 bit words of a per-CPU map, summed up. */
+void harness_sum(struct test_hook *h, const char *path, uint32_t key, void *out, size_t size);
 struct qosd_class_stats harness_stats(struct test_hook *h, uint32_t number);
 struct qosd_hook_stats harness_hook_stats(struct test_hook *h);
 struct qosd_set_stats harness_set_stats(struct test_hook *h, uint32_t slot);

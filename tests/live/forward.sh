@@ -167,7 +167,4 @@ talk out 10.88.2.2 fd00:88:2::2 >/dev/null 2>&1 # neighbours are known from here
 talk c1 10.88.2.2 fd00:88:2::2 >/dev/null 2>&1
 check "NIC to container by peer, back by neigh as the routes say" past_stack talk out 10.88.2.2 fd00:88:2::2
 check "container to container by peer, back by neigh" past_stack talk c1 10.88.2.2 fd00:88:2::2
-ctl q stats
-ctl q stats interfaces
-ctl q show forward
 finish

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * forward: rules that hand packets to other devices, by BPF_PROG_TEST_RUN: verdicts, what of the packet changes, and
+ * which counter says why not. The devices are veth ends of a namespace of the test's own; what arrives where is looked
+ * at by tests/live/forward.sh.
+ */
+#include "harness.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/pkt_cls.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct test_hook h;
+static uint32_t here, small; /* devices; small has an MTU of 1280 */
+
+enum { RULE_ONE = 1, RULE_TWO = 2 };
+
+/* ---- the stage ---- */
+
+static void rule_is(uint32_t number, struct qosd_forward_conf conf)
+{
+	assert_int_equal(bpf_map_update_elem(harness_map(&h, "forwards"), &number, &conf, BPF_ANY), 0);
+}
+
+static void target_is(uint32_t slot, struct qosd_target t)
+{
+	assert_int_equal(bpf_map_update_elem(harness_map(&h, "targets"), &slot, &t, BPF_ANY), 0);
+}
+
+static void switch_off(uint32_t number, uint32_t off)
+{
+	assert_int_equal(bpf_map_update_elem(harness_map(&h, "forwards_off"), &number, &off, BPF_ANY), 0);
+}
+
+/* Rule 1 matches what goes to port 1, rule 2 the rest. */
+static void load_rules(uint32_t ingress, uint32_t l2_len)
+{
+	static struct range one = {1, 1};
+	static struct literal l = {.field = FIELD_DPORT, .ranges = &one, .n = 1};
+	static struct rule v[] = {{.cls = &harness_classes[RULE_ONE], .literals = &l, .n = 1},
+				  {.cls = &harness_classes[RULE_TWO]}};
+	struct rules r = {.v = v, .n = 2};
+
+	h.spec = (struct prog_spec){.kind = PROG_FORWARD, .conf = {.ingress = ingress, .l2_len = l2_len}};
+	harness_rules(&h, &r);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	harness_open(&h);
+	target_is(0, (struct qosd_target){.ifindex = here, .l2_len = 14, .peer = 1, .mac = {2, 9, 9, 9, 9, 9}});
+	target_is(1, (struct qosd_target){.ifindex = small, .l2_len = 14, .mac = {2, 8, 8, 8, 8, 8}});
+	rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_PEER});
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_EGRESS, .target = 1});
+	load_rules(1, 14);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	harness_close(&h);
+	return 0;
+}
+
+/* To the test run's device, whose address is all zeros: PACKET_HOST. */
+static void to_host(struct packet_buf *p)
+{
+	memset(p->b, 0, 6);
+}
+
+static struct packet_buf udp_packet(int v6, uint16_t dport)
+{
+	struct packet_buf p;
+
+	packet_ethernet(&p, v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
+	to_host(&p);
+	if (v6)
+		packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_UDP);
+	else
+		packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
+	packet_udp(&p, 5, dport);
+	packet_pad_to(&p, 100);
+	return p;
+}
+
+static int run(const struct packet_buf *p)
+{
+	return harness_run(h.prog, p->b, p->n, NULL, NULL, NULL);
+}
+
+static struct qosd_forward_stats stats(uint32_t number)
+{
+	struct qosd_forward_stats s;
+
+	harness_sum(&h, "forwards_stats", number, &s, sizeof(s));
+	return s;
+}
+
+static uint64_t why(uint32_t number, enum qosd_forward_why w)
+{
+	return stats(number).why[w];
+}
+
+static uint16_t header_sum(const uint8_t *ip)
+{
+	uint32_t total = 0;
+
+	for (int i = 0; i < 20; i += 2)
+		total += (uint32_t)(ip[i] << 8 | ip[i + 1]);
+	while (total >> 16)
+		total = (total & 0xffff) + (total >> 16);
+	return (uint16_t)total;
+}
+
+/* ---- normal use ---- */
+
+static void a_packet_is_handed_over_and_counted(void **state)
+{
+	struct packet_buf p = udp_packet(0, 1);
+
+	(void)state;
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(stats(RULE_ONE).packets, 1);
+	assert_int_equal(stats(RULE_ONE).bytes, 100);
+	assert_int_equal(stats(RULE_ONE).skbs, 1);
+	assert_int_equal(stats(RULE_ONE).skb_bytes, 100);
+	assert_int_equal(stats(RULE_TWO).packets, 0);
+	p = udp_packet(1, 9);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(stats(RULE_TWO).packets, 1);
+}
+
+static void a_routed_packet_has_one_hop_less(void **state)
+{
+	uint8_t out[256];
+
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct packet_buf p = udp_packet(v6, 1);
+		size_t n = sizeof(out);
+
+		assert_int_equal(harness_run(h.prog, p.b, p.n, NULL, out, &n), TC_ACT_REDIRECT);
+		assert_int_equal(out[14 + (v6 ? 7 : 8)], 63);
+		if (!v6)
+			assert_int_equal(header_sum(out + 14), 0xffff);
+		/* nothing else */
+		p.b[14 + (v6 ? 7 : 8)] = out[14 + (v6 ? 7 : 8)];
+		if (!v6)
+			memcpy(p.b + 24, out + 24, 2);
+		assert_memory_equal(out, p.b, p.n);
+	}
+}
+
+static void a_packet_of_layer_2_stays_as_it_is(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9);
+	uint8_t out[256];
+	size_t n = sizeof(out);
+
+	(void)state;
+	assert_int_equal(harness_run(h.prog, p.b, p.n, NULL, out, &n), TC_ACT_REDIRECT);
+	assert_memory_equal(out, p.b, p.n);
+}
+
+static void on_ingress_it_is_addressed_to_the_device(void **state)
+{
+	static const uint8_t mac[6] = {2, 8, 8, 8, 8, 8};
+	struct packet_buf p = udp_packet(0, 9);
+	uint8_t out[256];
+	size_t n = sizeof(out);
+
+	(void)state;
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_INGRESS, .target = 1});
+	assert_int_equal(harness_run(h.prog, p.b, p.n, NULL, out, &n), TC_ACT_REDIRECT);
+	assert_memory_equal(out, mac, 6);
+	assert_memory_equal(out + 6, p.b + 6, p.n - 6);
+}
+
+static void after_a_copy_later_rules_are_looked_at(void **state)
+{
+	struct packet_buf p = udp_packet(0, 1);
+
+	(void)state;
+	rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_CLONE});
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(stats(RULE_ONE).packets, 1);
+	assert_int_equal(stats(RULE_TWO).packets, 1);
+	/* and where none is, the stack has it */
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_CLONE, .target = 1});
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(stats(RULE_TWO).packets, 2);
+}
+
+/* The header is made by the program: the packet is as long again afterwards. */
+static void a_next_hop_needs_no_route(void **state)
+{
+	struct qosd_forward_conf conf = {.mode = QOSD_FORWARD_NEIGH, .target = 1, .nexthop = 6};
+	struct packet_buf p = udp_packet(0, 9);
+
+	(void)state;
+	conf.address.b[0] = 0xfe;
+	conf.address.b[1] = 0x80;
+	conf.address.b[15] = 1;
+	rule_is(RULE_TWO, conf);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	/* IPv6 cannot go by way of IPv4 */
+	conf.nexthop = 4;
+	rule_is(RULE_TWO, conf);
+	p = udp_packet(1, 9);
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE), 1);
+}
+
+/* ---- switches ---- */
+
+static void what_is_switched_off_goes_to_the_stack(void **state)
+{
+	struct packet_buf p = udp_packet(0, 1);
+
+	(void)state;
+	switch_off(RULE_ONE, 1);
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	switch_off(RULE_ONE, 0);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	switch_off(0, 1);
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	switch_off(0, 0);
+	harness_bypass(&h, true);
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	harness_bypass(&h, false);
+	rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_PEER, .off = 1});
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(stats(RULE_ONE).packets, 1);
+}
+
+/* ---- what the stack has to see ---- */
+
+static void left_to_the_stack(const struct packet_buf *p, enum qosd_forward_why w)
+{
+	uint64_t before = why(RULE_ONE, w);
+
+	assert_int_equal(run(p), TC_ACT_UNSPEC);
+	assert_int_equal(why(RULE_ONE, w), before + 1);
+	assert_int_equal(stats(RULE_ONE).packets, 0);
+}
+
+static void what_the_stack_has_to_see_goes_there(void **state)
+{
+	struct packet_buf p;
+
+	(void)state;
+	/* also with on-miss: drop */
+	rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_PEER, .miss_drop = 1});
+	for (int v6 = 0; v6 < 2; v6++) {
+		p = udp_packet(v6, 1);
+		p.b[14 + (v6 ? 7 : 8)] = 1;
+		packet_done(&p);
+		left_to_the_stack(&p, QOSD_WHY_TTL);
+		p = udp_packet(v6, 1);
+		memset(p.b, 0xff, 6);
+		left_to_the_stack(&p, QOSD_WHY_NOT_HOST);
+		p = udp_packet(v6, 1);
+		p.b[0] = 2; /* another host's */
+		left_to_the_stack(&p, QOSD_WHY_NOT_HOST);
+	}
+	p = udp_packet(0, 1);
+	p.b[14 + 16] = 239;
+	packet_done(&p);
+	left_to_the_stack(&p, QOSD_WHY_NOT_HOST);
+	p = udp_packet(0, 1);
+	p.b[14 + 6] = 0x20; /* more fragments */
+	packet_done(&p);
+	left_to_the_stack(&p, QOSD_WHY_FRAGMENT);
+	packet_ethernet(&p, ETHERTYPE_IP);
+	to_host(&p);
+	packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
+	p.b[14] = 0x46;
+	packet_bytes(&p, (uint8_t[]){1, 1, 1, 1}, 4);
+	packet_udp(&p, 5, 1);
+	packet_done(&p);
+	left_to_the_stack(&p, QOSD_WHY_OPTIONS);
+	packet_ethernet(&p, ETHERTYPE_IPV6);
+	to_host(&p);
+	packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_HOPOPTS);
+	packet_bytes(&p, (uint8_t[]){IPPROTO_UDP, 0, 1, 4, 0, 0, 0, 0}, 8);
+	packet_udp(&p, 5, 1);
+	packet_done(&p);
+	left_to_the_stack(&p, QOSD_WHY_OPTIONS);
+	rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_INGRESS, .target = 1});
+	p = udp_packet(0, 1);
+	packet_pad_to(&p, 14 + 1281);
+	left_to_the_stack(&p, QOSD_WHY_TOO_BIG);
+}
+
+static void what_is_not_ip_or_protected_is_not_looked_at(void **state)
+{
+	struct packet_buf p;
+
+	(void)state;
+	packet_ethernet(&p, ETHERTYPE_ARP);
+	packet_arp(&p, "10.0.0.1", "10.0.0.2");
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	packet_ethernet(&p, ETHERTYPE_IP);
+	to_host(&p);
+	packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
+	packet_udp(&p, 68, 67);
+	packet_done(&p);
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	for (int w = 0; w < QOSD_WHYS; w++)
+		assert_int_equal(why(RULE_TWO, w), 0);
+}
+
+static void a_packet_of_the_MTU_is_not_too_big(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9);
+
+	(void)state;
+	packet_pad_to(&p, 14 + 1280);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+}
+
+/* ---- on-miss ---- */
+
+static void a_device_that_is_away_is_a_miss(void **state)
+{
+	static const struct qosd_target aways[] = {{0}, {.ifindex = 0x7ffffff0, .l2_len = 14, .peer = 1}};
+	struct packet_buf p = udp_packet(0, 1);
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		target_is(0, aways[i]);
+		rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_PEER});
+		assert_int_equal(run(&p), TC_ACT_UNSPEC);
+		rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_PEER, .miss_drop = 1});
+		assert_int_equal(run(&p), TC_ACT_SHOT);
+		assert_int_equal(why(RULE_ONE, QOSD_WHY_AWAY), 2 * (i + 1));
+	}
+	target_is(0, (struct qosd_target){.ifindex = here, .l2_len = 14});
+	assert_int_equal(run(&p), TC_ACT_SHOT);
+	assert_int_equal(why(RULE_ONE, QOSD_WHY_NO_PEER), 1);
+	assert_int_equal(stats(RULE_ONE).packets, 0);
+}
+
+static void without_forwarding_there_is_no_route(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9);
+
+	(void)state;
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_NEIGH, .target = 1});
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE) + why(RULE_TWO, QOSD_WHY_FAILED), 1);
+}
+
+static void a_packet_that_goes_round_is_dropped(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9);
+	struct __sk_buff ctx = {0};
+
+	(void)state;
+	for (int i = 0; i < QOSD_HOPS_MAX; i++)
+		assert_int_equal(harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL), TC_ACT_REDIRECT);
+	assert_int_equal(harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL), TC_ACT_SHOT);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_LOOP), 1);
+	assert_int_equal(stats(RULE_TWO).packets, QOSD_HOPS_MAX);
+}
+
+/* ---- other sides ---- */
+
+static void a_departure_time_stays(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9);
+	struct __sk_buff ctx = {.tstamp = 1000000007};
+
+	(void)state;
+	load_rules(0, 14);
+	assert_int_equal(harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL), TC_ACT_REDIRECT);
+	assert_int_equal(ctx.tstamp, 1000000007);
+}
+
+static uint32_t device(const char *name, int mtu)
+{
+	char command[128];
+
+	(void)snprintf(
+		command, sizeof(command),
+		"ip link add %s mtu %d type veth peer name %.10s-x && ip link set %s up && ip link set %.10s-x up",
+		name, mtu, name, name, name);
+	if (system(command)) {
+		printf("SKIP: no veth\n");
+		exit(77);
+	}
+	return if_nametoindex(name);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(a_packet_is_handed_over_and_counted),
+		TEST(a_routed_packet_has_one_hop_less),
+		TEST(a_packet_of_layer_2_stays_as_it_is),
+		TEST(on_ingress_it_is_addressed_to_the_device),
+		TEST(after_a_copy_later_rules_are_looked_at),
+		TEST(a_next_hop_needs_no_route),
+		TEST(what_is_switched_off_goes_to_the_stack),
+		TEST(what_the_stack_has_to_see_goes_there),
+		TEST(what_is_not_ip_or_protected_is_not_looked_at),
+		TEST(a_packet_of_the_MTU_is_not_too_big),
+		TEST(a_device_that_is_away_is_a_miss),
+		TEST(without_forwarding_there_is_no_route),
+		TEST(a_packet_that_goes_round_is_dropped),
+		TEST(a_departure_time_stays),
+	};
+
+	harness_need_bpf();
+	if (unshare(CLONE_NEWNET)) {
+		printf("SKIP: namespaces: %s\n", strerror(errno));
+		return 77;
+	}
+	here = device("here", 1500);
+	small = device("small", 1280);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
