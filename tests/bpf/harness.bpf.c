@@ -42,7 +42,8 @@ struct {
 } looked SEC(".maps");
 
 __u32 vlan_tci;     /* of push_vlan */
-__u32 put_tc_index; /* of put */
+__u32 put_tc_index; /* of put and behind */
+__u32 put_tc_classid;
 
 /* A tag in the metadata, then the program under test. */
 SEC("tc")
@@ -67,6 +68,16 @@ int put(struct __sk_buff *skb)
 {
 	skb->tc_index = put_tc_index;
 	return TC_ACT_UNSPEC;
+}
+
+/* The program under test in a filter that stands behind a classifier, with what that left. */
+SEC("tc")
+int behind(struct __sk_buff *skb)
+{
+	skb->tc_index = put_tc_index;
+	skb->tc_classid = put_tc_classid;
+	bpf_tail_call(skb, &next, 0);
+	return 1002;
 }
 
 SEC("tc")
