@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * bench_classify: what the programs cost, in ns a packet: BPF_PROG_TEST_RUN repeated, best of five of the CPU time,
- * less what an empty program takes.
+ * less what an empty program takes. Figures go to the file $BENCH_JSON for bench/report, without it to stdout.
  */
 #include "harness.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <jansson.h>
 #include <linux/if_ether.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 static struct test_hook h;
 static double empty_ns;
+static json_t *rows, *goals;
 
 static double best(int prog, const struct packet_buf *p)
 {
@@ -44,11 +46,32 @@ static double best(int prog, const struct packet_buf *p)
 	return ns;
 }
 
-static void report(const char *what, const struct packet_buf *p)
+static double in_tenths(double ns)
 {
-	(void)printf("%-44s %6.1f ns\n", what, best(h.prog, p) - empty_ns);
+	return (double)(long)(ns * 10 + 0.5) / 10;
+}
+
+static void add_row(const char *what, const char *who, double ns)
+{
+	json_array_append_new(
+		rows, json_pack("{ss ss sf ss}", "what", what, "who", who, "value", in_tenths(ns), "unit", "ns"));
+}
+
+static void add_goal(const char *what, double ns, double at_most)
+{
+	json_array_append_new(goals, json_pack("{ss sf sf ss}", "what", what, "value", in_tenths(ns), "at_most",
+					       at_most, "unit", "ns"));
+}
+
+/* Runs what h has loaded, and starts over with an empty hook. */
+static double measure(const char *what, const char *who, const struct packet_buf *p)
+{
+	double ns = best(h.prog, p) - empty_ns;
+
+	add_row(what, who, ns);
 	harness_close(&h);
 	harness_open(&h);
+	return ns;
 }
 
 static struct packet_buf udp_packet(uint16_t sport, uint16_t dport)
@@ -70,58 +93,49 @@ static struct prefix prefix(const char *mapped, uint8_t bits)
 	return p;
 }
 
-/* n rules of seven fields each, of which the packet meets only the last. */
-static void seven_fields(uint32_t n)
+enum { FIELDS_MAX = 7 };
+
+/* n rules of one, three or seven fields each, of which the packet meets only the last. */
+static double many_rules(uint32_t n, uint32_t fields)
 {
 	static struct rule v[QOSD_RULES_MAX];
-	static struct literal l[QOSD_RULES_MAX][7];
+	static struct literal l[QOSD_RULES_MAX][FIELDS_MAX];
 	static struct range r[QOSD_RULES_MAX][5];
 	static struct prefix addr[QOSD_RULES_MAX][2];
 	struct rules rules = {.v = v, .n = n};
 	struct packet_buf p = udp_packet(1000, (uint16_t)(n - 1));
-	char what[64];
+	char what[64], who[64];
 
 	for (uint32_t i = 0; i < n; i++) {
-		addr[i][0] = prefix("::ffff:10.0.0.0", (uint8_t)(104 + i % 8));
-		addr[i][1] = prefix("::ffff:10.9.8.0", (uint8_t)(112 + i % 9));
-		addr[i][1].addr.s6_addr[14] &= (uint8_t)(0xff << (8 - i % 9));
-		r[i][0] = (struct range){0, 1000 + i};
-		r[i][1] = (struct range){i, i};
-		r[i][2] = (struct range){IPPROTO_UDP, IPPROTO_UDP + i % 3};
+		addr[i][0] = prefix("::ffff:10.9.8.0", (uint8_t)(112 + i % 9));
+		addr[i][0].addr.s6_addr[14] &= (uint8_t)(0xff << (8 - i % 9));
+		addr[i][1] = prefix("::ffff:10.0.0.0", (uint8_t)(104 + i % 8));
+		r[i][0] = (struct range){i, i};
+		r[i][1] = (struct range){IPPROTO_UDP, IPPROTO_UDP + i % 3};
+		r[i][2] = (struct range){0, 1000 + i};
 		r[i][3] = (struct range){0, i % 64};
 		r[i][4] = (struct range){0, 86 + i};
-		l[i][0] = (struct literal){.field = FIELD_SRC, .prefixes = &addr[i][0], .n = 1};
-		l[i][1] = (struct literal){.field = FIELD_DST, .prefixes = &addr[i][1], .n = 1};
-		l[i][2] = (struct literal){.field = FIELD_SPORT, .ranges = &r[i][0], .n = 1};
-		l[i][3] = (struct literal){.field = FIELD_DPORT, .ranges = &r[i][1], .n = 1};
-		l[i][4] = (struct literal){.field = FIELD_PROTO, .ranges = &r[i][2], .n = 1};
+		l[i][0] = (struct literal){.field = FIELD_DPORT, .ranges = &r[i][0], .n = 1};
+		l[i][1] = (struct literal){.field = FIELD_DST, .prefixes = &addr[i][0], .n = 1};
+		l[i][2] = (struct literal){.field = FIELD_PROTO, .ranges = &r[i][1], .n = 1};
+		l[i][3] = (struct literal){.field = FIELD_SRC, .prefixes = &addr[i][1], .n = 1};
+		l[i][4] = (struct literal){.field = FIELD_SPORT, .ranges = &r[i][2], .n = 1};
 		l[i][5] = (struct literal){.field = FIELD_DSCP, .ranges = &r[i][3], .n = 1};
 		l[i][6] = (struct literal){.field = FIELD_LENGTH, .ranges = &r[i][4], .n = 1};
-		v[i] = (struct rule){.cls = &harness_classes[1], .literals = l[i], .n = 7};
+		v[i] = (struct rule){.cls = &harness_classes[1], .literals = l[i], .n = fields};
 	}
 	harness_rules(&h, &rules);
-	(void)snprintf(what, sizeof(what), "classify, %u rule%s of seven fields", n, n == 1 ? "" : "s");
-	report(what, &p);
+	(void)snprintf(what, sizeof(what), "classify, %u rule%s", n, n == 1 ? "" : "s");
+	(void)snprintf(who, sizeof(who), "%u field%s", fields, fields == 1 ? "" : "s");
+	return measure(what, who, &p);
 }
 
-static void one_port(void)
-{
-	static struct range web = {443, 443};
-	struct literal l = {.field = FIELD_DPORT, .ranges = &web, .n = 1};
-	struct rule v[] = {{.cls = &harness_classes[1], .literals = &l, .n = 1}};
-	struct rules rules = {.v = v, .n = 1};
-	struct packet_buf p = udp_packet(1000, 443);
-
-	harness_rules(&h, &rules);
-	report("classify, 1 rule of one field", &p);
-}
-
-static void no_rule(void)
+static double no_rule(void)
 {
 	struct packet_buf p = udp_packet(1000, 443);
 
 	harness_load(&h);
-	report("classify, no rule: parse and count", &p);
+	return measure("classify, no rule: parse and count", "1 field", &p);
 }
 
 static struct qosd_class_conf police(uint32_t parent)
@@ -147,7 +161,7 @@ static void neighbour_sharing(bool policed)
 	if (policed)
 		harness_conf(&h, 1, &conf);
 	harness_rules(&h, &rules);
-	report(policed ? "classify, 1 rule on a set, police" : "classify, 1 rule on a set", &p);
+	(void)measure(policed ? "classify, 1 rule on a set, police" : "classify, 1 rule on a set", "1 field", &p);
 }
 
 static void police_levels(uint32_t levels)
@@ -163,12 +177,11 @@ static void police_levels(uint32_t levels)
 		harness_conf(&h, i, &conf);
 	}
 	harness_rules(&h, &rules);
-	(void)snprintf(what, sizeof(what), "police, %u level%s, on top of no rule's cost", levels,
-		       levels == 1 ? "" : "s");
-	report(what, &p);
+	(void)snprintf(what, sizeof(what), "no field, police in %u level%s", levels, levels == 1 ? "" : "s");
+	(void)measure(what, "1 field", &p);
 }
 
-static void learn(void)
+static double learn(void)
 {
 	struct qosd_set_conf set = {.from = QOSD_HOW_IP};
 	struct packet_buf p = udp_packet(1000, 443);
@@ -177,13 +190,27 @@ static void learn(void)
 	h.spec.kind = PROG_CLASSIFY_NEIGHBOR;
 	h.spec.conf.learn_n = 1;
 	harness_load(&h);
-	report("classify_neighbor, a known address", &p);
+	return measure("classify_neighbor, a known address", "1 field", &p);
+}
+
+static int write_report(void)
+{
+	const char *path = getenv("BENCH_JSON");
+	json_t *report =
+		json_pack("{ss ss so so}", "bench", "classify", "about",
+			  "ns a packet in the program, an empty one's taken off", "goals", goals, "rows", rows);
+	int err = path ? json_dump_file(report, path, JSON_INDENT(1)) : json_dumpf(report, stdout, JSON_INDENT(1));
+
+	json_decref(report);
+	return err;
 }
 
 int main(void)
 {
+	static const uint32_t sizes[] = {1, 16, 128, 512}, fields[] = {1, 3, FIELDS_MAX};
 	struct harness *helper;
 	struct packet_buf p = udp_packet(1000, 443);
+	double ns = 0;
 
 	harness_need_bpf();
 	helper = harness__open_and_load();
@@ -191,21 +218,22 @@ int main(void)
 		(void)fprintf(stderr, "the empty program cannot be loaded: %s\n", strerror(errno));
 		return 1;
 	}
+	rows = json_array();
+	goals = json_array();
 	empty_ns = best(bpf_program__fd(helper->progs.empty), &p);
-	(void)printf("%-44s %6.1f ns, taken off below\n", "an empty program", empty_ns);
 	harness_open(&h);
-	no_rule();
-	one_port();
-	seven_fields(1);
-	seven_fields(16);
-	seven_fields(128);
-	seven_fields(512);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		for (size_t j = 0; j < sizeof(fields) / sizeof(fields[0]); j++)
+			ns = many_rules(sizes[i], fields[j]);
+	add_goal("classify, 512 rules of seven fields", ns, 150);
+	(void)no_rule();
 	neighbour_sharing(false);
 	neighbour_sharing(true);
 	police_levels(1);
 	police_levels(3);
-	learn();
+	add_goal("learn a known address", learn(), 20);
+	add_row("an empty program, taken off above", "1 field", empty_ns);
 	harness_close(&h);
 	harness__destroy(helper);
-	return 0;
+	return write_report() ? 1 : 0;
 }
