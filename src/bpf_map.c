@@ -534,6 +534,18 @@ int bpf_map_put_many(int fd, const struct kobj_entry *const *e, size_t n, size_t
 	return err;
 }
 
+bool bpf_map_has(int fd, const struct kobj_entry *e, bool there)
+{
+	char value[KOBJ_VALUE_MAX];
+	struct kobj_map m = {0};
+
+	if (bpf_map_observe(fd, &m, NULL, NULL) < 0 || m.value_size > sizeof(value))
+		return false;
+	if (bpf_map_lookup_elem(fd, e->key, value) < 0)
+		return !there;
+	return there ? !memcmp(value, e->value, e->value_size) : is_array(&m) && is_zero(value, m.value_size);
+}
+
 int bpf_map_remove(int fd, const struct kobj_entry *e)
 {
 	static const char zeros[KOBJ_VALUE_MAX];

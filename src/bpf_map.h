@@ -32,6 +32,8 @@ int bpf_map_each(int fd, int (*fn)(void *ctx, const void *key, const void *value
 int bpf_map_put(int fd, const struct kobj_entry *e);
 /* Writes n entries of one map; *done says how many are written when it fails. */
 int bpf_map_put_many(int fd, const struct kobj_entry *const *e, size_t n, size_t *done);
+/* Is the entry there with this value; or, not there, is it not? In an array nothing but zeros is not there. */
+bool bpf_map_has(int fd, const struct kobj_entry *e, bool there);
 /* Deletes an entry, which may be gone already; in an array zeros are written. */
 int bpf_map_remove(int fd, const struct kobj_entry *e);
 

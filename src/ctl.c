@@ -19,8 +19,9 @@
 #include "mem.h"
 #include "wire.h"
 
-#define TIMEOUT_S  10 /* for the whole request, and again for the whole answer */
-#define GROUPS_MAX 1024
+#define TIMEOUT_S    10 /* for the whole request, and again for the whole answer */
+#define GROUPS_MAX   1024
+#define READ_AT_ONCE (1u << 20) /* bytes: for the newline of a long request all of it is searched again each time */
 
 struct client {
 	struct client *next;
@@ -148,6 +149,11 @@ static void serve(struct client *c, const char *line, size_t len)
 	wire_request_clear(&request);
 }
 
+static size_t longest_request(const struct client *c)
+{
+	return is_root(c) ? WIRE_CHANGE_MAX : WIRE_REQUEST_MAX;
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
 	struct evbuffer *in = bufferevent_get_input(bev);
@@ -160,8 +166,8 @@ static void on_read(struct bufferevent *bev, void *arg)
 	line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
 	if (line)
 		serve(c, line, len);
-	else if (evbuffer_get_length(in) > WIRE_REQUEST_MAX)
-		answer(c, wire_error(EXIT_USAGE, "the request is longer than 64 KiB"));
+	else if (evbuffer_get_length(in) > longest_request(c))
+		answer(c, wire_error(EXIT_USAGE, "the request is longer than %zu KiB", longest_request(c) / 1024));
 	free(line);
 }
 
@@ -218,7 +224,8 @@ static struct client *client_new(struct ctl *ctl, int fd, const struct ucred *wh
 	}
 	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
 	/* Read no further than one byte beyond the limit. */
-	bufferevent_setwatermark(c->bev, EV_READ, 0, WIRE_REQUEST_MAX + 1);
+	bufferevent_setwatermark(c->bev, EV_READ, 0, longest_request(c) + 1);
+	(void)bufferevent_set_max_single_read(c->bev, READ_AT_ONCE); /* with less it is only slower */
 	c->next = ctl->clients;
 	ctl->clients = c;
 	ctl->n_clients++;

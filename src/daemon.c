@@ -18,6 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "csv.h"
 #include "ctl.h"
 #include "fastpath.h"
 #include "file.h"
@@ -558,6 +559,86 @@ static json_t *set_del(struct daemon *d, const char *set, const struct prefix *p
 	return err ? wire_error(EXIT_FAILED, "%s", why) : json_object();
 }
 
+static int by_prefix(const void *a, const void *b)
+{
+	return prefix_cmp(&((const struct plan_live *)a)->prefix, &((const struct plan_live *)b)->prefix);
+}
+
+/* Rows of a CSV file, sorted; false: some are bad, or there twice, which was told. */
+static bool read_rows(struct arena *a, struct diag *d, const char *file, const char *text, struct plan_live **out,
+		      size_t *n)
+{
+	struct csv rows = {0};
+	struct plan_live *v;
+	char address[TEXT_MAX];
+
+	csv_parse(a, d, diag_add_source(d, file, text, strlen(text)), text, strlen(text), &rows);
+	*out = v = arena_array(a, rows.n, sizeof(*v));
+	*n = rows.n;
+	for (size_t i = 0; i < rows.n; i++)
+		v[i] = (struct plan_live){
+			.prefix = rows.v[i].prefix, .up_Bps = rows.v[i].up_Bps, .down_Bps = rows.v[i].down_Bps};
+	if (rows.n)
+		qsort(v, rows.n, sizeof(*v), by_prefix);
+	for (size_t i = 1; i < rows.n; i++)
+		if (!by_prefix(&v[i - 1], &v[i]))
+			diag_error(d, (struct pos){.file = 1}, "duplicate-element", "%s is there twice",
+				   text_format_prefix(address, &v[i].prefix));
+	return !diag_errors(d);
+}
+
+static json_t *set_import(struct daemon *d, const char *set, const json_t *args)
+{
+	const char *text = json_string_value(json_object_get(args, "csv"));
+	const char *file = json_string_value(json_object_get(args, "file"));
+	struct arena *a = arena_new();
+	struct diag *diag = diag_new();
+	struct plan_live *rows;
+	json_t *answer;
+	char why[512];
+	size_t n;
+	int imported;
+
+	if (!text || !file) {
+		answer = wire_error(EXIT_USAGE, "import wants a file's name and its csv");
+	} else if (!read_rows(a, diag, file, text, &rows, &n)) {
+		answer = wire_error(EXIT_INVALID, "%s has %zu bad %s; nothing was imported", file, diag_errors(diag),
+				    diag_errors(diag) == 1 ? "row" : "rows");
+		json_object_set_new(answer, "messages", wire_messages(diag));
+	} else {
+		imported = shaper_set_import(d->shaper, set, rows, n, why, sizeof(why));
+		answer = imported < 0 ? wire_error(EXIT_FAILED, "%s", why)
+				      : json_pack("{s:i, s:I}", "imported", imported, "rows", (json_int_t)n);
+	}
+	diag_free(diag);
+	arena_free(a);
+	return answer;
+}
+
+static json_t *set_flush(struct daemon *d, const char *set)
+{
+	char why[512];
+	int n = shaper_set_flush(d->shaper, set, why, sizeof(why));
+
+	return n < 0 ? wire_error(EXIT_FAILED, "%s", why) : json_pack("{s:i}", "flushed", n);
+}
+
+/* What is about a whole set and no single address. NULL: it is not such an action. */
+static json_t *set_whole(struct daemon *d, const char *set, const char *action, const json_t *args)
+{
+	json_t *answer = NULL;
+
+	if (strcmp(action, "import") == 0)
+		answer = set_import(d, set, args);
+	else if (strcmp(action, "flush") == 0)
+		answer = set_flush(d, set);
+	if (!answer)
+		return NULL;
+	follow(d);
+	log_info("set %s %s: %s", set, action, json_object_get(answer, "error") ? "refused" : "done");
+	return answer;
+}
+
 static json_t *cmd_set(void *ctx, const json_t *args)
 {
 	const char *name = json_string_value(json_object_get(args, "name"));
@@ -567,8 +648,10 @@ static json_t *cmd_set(void *ctx, const json_t *args)
 	struct daemon *d = ctx;
 	const char *why;
 	struct prefix p;
-	json_t *answer;
+	json_t *answer = name && action ? set_whole(d, name, action, args) : NULL;
 
+	if (answer)
+		return answer;
 	if (!name || !address || (!add && !del))
 		return wire_error(EXIT_USAGE, "set wants a name, an action (add or del) and an address");
 	if (text_prefix(address, &p, &why) < 0)

@@ -24,10 +24,15 @@ struct elements_store *elements_new(const char *path)
 	return s;
 }
 
+static void clear(struct plan_live *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free((char *)v[i].set);
+}
+
 static void forget(struct elements_store *s)
 {
-	for (size_t i = 0; i < s->n; i++)
-		free((char *)s->v[i].set);
+	clear(s->v, s->n);
 	s->n = 0;
 }
 
@@ -41,26 +46,58 @@ void elements_free(struct elements_store *s)
 	free(s);
 }
 
+/* By set, then by prefix. */
+static int compare(const void *a, const void *b)
+{
+	const struct plan_live *x = a, *y = b;
+	int order = strcmp(x->set, y->set);
+
+	return order ? order : prefix_cmp(&x->prefix, &y->prefix);
+}
+
+/* Where it is, or would be. */
+static size_t place(const struct elements_store *s, const char *set, const struct prefix *p)
+{
+	const struct plan_live key = {.set = set, .prefix = *p};
+	size_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (compare(&s->v[mid], &key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 const struct plan_live *elements_find(const struct elements_store *s, const char *set, const struct prefix *p)
 {
-	for (size_t i = 0; i < s->n; i++)
-		if (strcmp(s->v[i].set, set) == 0 && prefix_cmp(&s->v[i].prefix, p) == 0)
-			return &s->v[i];
-	return NULL;
+	size_t i = place(s, set, p);
+
+	return i < s->n && !strcmp(s->v[i].set, set) && !prefix_cmp(&s->v[i].prefix, p) ? &s->v[i] : NULL;
+}
+
+static void make_room(struct elements_store *s, size_t n)
+{
+	while (s->room < s->n + n)
+		s->room = s->room ? s->room * 2 : 16;
+	s->v = xrealloc(s->v, s->room * sizeof(*s->v));
 }
 
 int elements_add(struct elements_store *s, const char *set, const struct prefix *p, uint64_t up_Bps, uint64_t down_Bps)
 {
 	struct plan_live *e = (struct plan_live *)elements_find(s, set, p);
+	size_t i;
 
 	if (e && e->up_Bps == up_Bps && e->down_Bps == down_Bps)
 		return -EEXIST;
 	if (!e) {
-		if (s->n == s->room) {
-			s->room = s->room ? s->room * 2 : 16;
-			s->v = xrealloc(s->v, s->room * sizeof(*s->v));
-		}
-		e = &s->v[s->n++];
+		make_room(s, 1);
+		i = place(s, set, p);
+		e = &s->v[i];
+		memmove(e + 1, e, (s->n++ - i) * sizeof(*e));
 		e->set = xstrdup(set);
 		e->prefix = *p;
 	}
@@ -76,8 +113,56 @@ int elements_del(struct elements_store *s, const char *set, const struct prefix 
 	if (!e)
 		return -ENOENT;
 	free((char *)e->set);
-	*e = s->v[--s->n];
+	s->n--;
+	memmove(e, e + 1, (size_t)(s->v + s->n - e) * sizeof(*e));
 	return 0;
+}
+
+void elements_add_many(struct elements_store *s, const char *set, const struct plan_live *v, size_t n)
+{
+	size_t before = s->n;
+
+	make_room(s, n);
+	for (size_t i = 0; i < n; i++) {
+		struct plan_live *e = (struct plan_live *)elements_find(s, set, &v[i].prefix);
+
+		if (e) {
+			e->up_Bps = v[i].up_Bps;
+			e->down_Bps = v[i].down_Bps;
+		} else {
+			s->v[before++] = (struct plan_live){xstrdup(set), v[i].prefix, v[i].up_Bps, v[i].down_Bps};
+		}
+	}
+	s->n = before;
+	if (s->n)
+		qsort(s->v, s->n, sizeof(*s->v), compare);
+}
+
+size_t elements_flush(struct elements_store *s, const char *set)
+{
+	size_t kept = 0, n = s->n;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(s->v[i].set, set) == 0)
+			free((char *)s->v[i].set);
+		else
+			s->v[kept++] = s->v[i];
+	}
+	s->n = kept;
+	return n - kept;
+}
+
+struct elements_store *elements_copy(const struct elements_store *s)
+{
+	struct elements_store *copy = elements_new(s->path);
+
+	make_room(copy, s->n);
+	for (size_t i = 0; i < s->n; i++) {
+		copy->v[i] = s->v[i];
+		copy->v[i].set = xstrdup(s->v[i].set);
+	}
+	copy->n = s->n;
+	return copy;
 }
 
 struct plan_live *elements_all(const struct elements_store *s, size_t *n)
@@ -86,6 +171,7 @@ struct plan_live *elements_all(const struct elements_store *s, size_t *n)
 	return s->v;
 }
 
+/* They come in order, each behind the last. */
 static int read_one(struct elements_store *s, const json_t *j)
 {
 	const char *set = json_string_value(json_object_get(j, "set"));

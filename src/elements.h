@@ -21,9 +21,15 @@ int elements_save(const struct elements_store *s);
 int elements_add(struct elements_store *s, const char *set, const struct prefix *p, uint64_t up_Bps, uint64_t down_Bps);
 /* -ENOENT if it is not there. */
 int elements_del(struct elements_store *s, const char *set, const struct prefix *p);
+/* All at once, none twice in v (whose set is not looked at): new ones, and other rates of those that are there. */
+void elements_add_many(struct elements_store *s, const char *set, const struct plan_live *v, size_t n);
+/* Forgets all of the set; how many. */
+size_t elements_flush(struct elements_store *s, const char *set);
+/* A store of its own with the same in it, to go back to. */
+struct elements_store *elements_copy(const struct elements_store *s);
 const struct plan_live *elements_find(const struct elements_store *s, const char *set, const struct prefix *p);
 
-/* All of them, the store's own. */
+/* All of them, the store's own, by set and prefix. */
 struct plan_live *elements_all(const struct elements_store *s, size_t *n);
 
 #endif

@@ -162,15 +162,20 @@ size_t arena_used(const struct arena *a)
 	return a->used;
 }
 
-void *vec_grow(struct arena *a, void *v, size_t n, size_t *room, size_t size)
+void *vec_make_room(struct arena *a, void *v, size_t used, size_t *room, size_t n, size_t size)
 {
 	void *bigger;
 
-	if (n < *room)
+	if (n <= *room - used)
 		return v;
-	*room = *room ? *room * 2 : 8;
+	*room = used + n;
 	bigger = arena_array(a, *room, size);
-	if (n)
-		memcpy(bigger, v, n * size);
+	if (used)
+		memcpy(bigger, v, used * size);
 	return bigger;
+}
+
+void *vec_grow(struct arena *a, void *v, size_t n, size_t *room, size_t size)
+{
+	return n < *room ? v : vec_make_room(a, v, n, room, n ? n : 8, size);
 }

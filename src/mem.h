@@ -42,6 +42,11 @@ void *vec_grow(struct arena *a, void *v, size_t n, size_t *room, size_t size);
 #define vec_add(a, vec) \
 	((vec)->v = vec_grow((a), (vec)->v, (vec)->n, &(vec)->room, sizeof(*(vec)->v)), &(vec)->v[(vec)->n++])
 
+/* Makes room for n more at once. */
+void *vec_make_room(struct arena *a, void *v, size_t used, size_t *room, size_t n, size_t size);
+#define vec_reserve(a, vec, n_) \
+	((vec)->v = vec_make_room((a), (vec)->v, (vec)->n, &(vec)->room, (n_), sizeof(*(vec)->v)))
+
 /* For what outlives an arena: like malloc and friends, but ends the process when memory is out. */
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);

@@ -107,6 +107,7 @@ static struct elements collect_elements(struct planner *p, const struct model_se
 {
 	struct elements all = {0};
 
+	vec_reserve(p->a, &all, set->n_elements);
 	for (size_t i = 0; i < set->n_elements; i++) {
 		const struct model_element *e = &set->elements[i];
 
@@ -126,6 +127,11 @@ static struct elements collect_elements(struct planner *p, const struct model_se
 	return all;
 }
 
+uint32_t plan_elements_room(size_t n)
+{
+	return power_of_two(n * 2 > ELEMENTS_ROOM ? n * 2 : ELEMENTS_ROOM);
+}
+
 static void want_elements(struct planner *p, const struct plan_set *s, uint32_t *n_prefixes)
 {
 	struct elements all = collect_elements(p, s->set);
@@ -136,12 +142,10 @@ static void want_elements(struct planner *p, const struct plan_set *s, uint32_t 
 	*n_prefixes = 0;
 	for (size_t i = 0; i < all.n; i++)
 		*(all.v[i].prefix->bits == 128 ? &n_single : n_prefixes) += 1;
-	written = want_set_map(p, s, MAP_WRITTEN, MAP_SETS_WRITTEN, "written",
-			       power_of_two(n_single * 2 > ELEMENTS_ROOM ? n_single * 2 : ELEMENTS_ROOM))
-			  ->map.path;
-	prefixes = want_set_map(p, s, MAP_PREFIXES, MAP_SETS_PREFIXES, "prefixes",
-				power_of_two(*n_prefixes * 2 > ELEMENTS_ROOM ? *n_prefixes * 2 : ELEMENTS_ROOM))
+	written = want_set_map(p, s, MAP_WRITTEN, MAP_SETS_WRITTEN, "written", plan_elements_room(n_single))->map.path;
+	prefixes = want_set_map(p, s, MAP_PREFIXES, MAP_SETS_PREFIXES, "prefixes", plan_elements_room(*n_prefixes))
 			   ->map.path;
+	vec_reserve(p->a, &p->plan->objects, all.n);
 	for (size_t i = 0; i < all.n; i++) {
 		const struct element *e = &all.v[i];
 		struct qosd_written value = {.up_Bps = e->up_Bps, .down_Bps = e->down_Bps, .bits = e->prefix->bits};

@@ -87,6 +87,9 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
  * where an htb is wanted is an error unless takeover says replace. observed is sorted. */
 void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed, enum takeover takeover);
 
+/* How many entries a set's map has that is to hold n elements: it grows in powers of two. */
+uint32_t plan_elements_room(size_t n);
+
 /* The htb class that it is, 5100:N, in a shard 5101:N. Of the root's of a sharded hook there is one in each. */
 uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc);
 uint32_t plan_htb_root(const struct plan_hook *h, uint32_t shard);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "csv.h"
 #include "diag.h"
 #include "mem.h"
 #include "model.h"
@@ -335,15 +336,94 @@ static int rate_args(json_t *args, int argc, char **argv)
 	return EXIT_DONE;
 }
 
+/* Everything that there is to read, NUL-terminated and malloced; NULL: why was told. */
+static char *read_file(const char *file)
+{
+	FILE *in = strcmp(file, "-") ? fopen(file, "re") : stdin;
+	size_t room = 1u << 16, n = 0, got;
+	char *text = xmalloc(room);
+
+	while (in && (got = fread(text + n, 1, room - 1 - n, in)) > 0 && n <= CSV_SIZE_MAX) {
+		n += got;
+		if (room - 1 - n < room / 2)
+			text = xrealloc(text, room *= 2);
+	}
+	text[n] = '\0';
+	if (!in || ferror(in))
+		complain("cannot read %s: %s", file, strerror(errno));
+	else if (n > CSV_SIZE_MAX)
+		complain("%s is larger than 16 MiB", file);
+	else if (strlen(text) != n)
+		complain("%s holds a NUL byte, expected text", file);
+	else
+		goto out;
+	free(text);
+	text = NULL;
+out:
+	if (in && in != stdin)
+		(void)fclose(in); /* only read from */
+	return text;
+}
+
+static int set_import(const struct cli *c, const char *name, const char *file)
+{
+	char *text = read_file(file);
+	json_t *args;
+
+	if (!text)
+		return EXIT_FAILED;
+	args = json_pack("{s:o, s:s, s:o, s:o}", "name", wire_text(name), "action", "import", "file",
+			 wire_text(MATCHES(file, "-") ? "standard input" : file), "csv", wire_text(text));
+	free(text);
+	return finish(c, ask(c, "set", args, CHANGE_S));
+}
+
+/* As text it is the file itself. */
+static int set_export(const struct cli *c, const char *name)
+{
+	json_t *answer = ask(c, "show", json_pack("{s:s, s:o}", "what", "csv", "name", wire_text(name)), LOOK_S);
+	const char *csv = json_string_value(json_object_get(answer, "csv"));
+
+	if (c->json || !csv)
+		return finish(c, answer);
+	fputs(csv, stdout);
+	json_decref(answer);
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	complain("cannot write to standard output");
+	return EXIT_FAILED;
+}
+
+/* import FILE, export, flush. -1: it is none of them. */
+static int set_whole(const struct cli *c, int argc, char **argv)
+{
+	const char *name = argv[0], *action = argv[1];
+
+	if (MATCHES(action, "import"))
+		return argc == 3 ? set_import(c, name, argv[2])
+				 : usage_error("set %s import wants a file, or - for standard input", name);
+	if (!MATCHES(action, "export") && !MATCHES(action, "flush"))
+		return -1;
+	if (argc != 2)
+		return usage_error("set %s %s takes nothing else", name, action);
+	if (MATCHES(action, "export"))
+		return set_export(c, name);
+	return finish(c, ask(c, "set", json_pack("{s:o, s:s}", "name", wire_text(name), "action", action), CHANGE_S));
+}
+
 static int cmd_set(const struct cli *c, int argc, char **argv)
 {
 	const char *name = argv[0], *action = argv[1], *address = argv[2], *why;
 	struct prefix p;
 	json_t *args;
-	int status;
+	int status = set_whole(c, argc, argv);
 
+	if (status >= 0)
+		return status;
 	if (!MATCHES(action, "add") && !MATCHES(action, "del"))
-		return usage_error("set %s: \"%s\" is neither add nor del", name, action);
+		return usage_error("set %s: \"%s\" is none of add, del, import, export and flush", name, action);
+	if (argc < 3)
+		return usage_error("set %s %s wants an address", name, action);
 	if (argc > 3 && !MATCHES(action, "add"))
 		return usage_error("set %s del takes an address and nothing else", name);
 	if (text_prefix(address, &p, &why) < 0)
@@ -440,8 +520,9 @@ static const struct command commands[] = {
 	{"show", "policy | effective | interfaces | classes | filters | sets [NAME] | forward | capabilities | history",
 	 "what is in force, and what was", 1, 2, 0, cmd_show},
 	{"stats", "[interfaces]", "what was counted", 0, 1, 0, cmd_stats},
-	{"set", "NAME add ADDRESS [up RATE] [down RATE] | NAME del ADDRESS", "edit a set, over reloads too", 3, 7, 0,
-	 cmd_set},
+	{"set",
+	 "NAME add ADDRESS [up RATE] [down RATE] | NAME del ADDRESS | NAME import FILE | NAME export | NAME flush",
+	 "edit a set, over reloads too", 2, 7, 0, cmd_set},
 	{"bypass", "on | off | show", "let everything pass, or not", 1, 1, 0, cmd_bypass},
 	{"forward", "on [RULE] | off [RULE] | show", "the fast paths, or the stack for all", 1, 2, 0, cmd_forward},
 	{"stop", "", "end the daemon", 0, 0, 0, cmd_stop},

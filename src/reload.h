@@ -91,6 +91,14 @@ int shaper_remove(struct shaper *s, char *why, size_t size);
 int shaper_set_add(struct shaper *s, const char *set, const struct prefix *p, uint64_t up_Bps, uint64_t down_Bps,
 		   char *why, size_t size);
 int shaper_set_del(struct shaper *s, const char *set, const struct prefix *p, char *why, size_t size);
+/* All rows at once, or none; those that the set has already with the same rates are skipped. No address may be in rows
+ * twice; their set is not looked at. How many are new or have new rates, or -errno with a sentence in why. */
+int shaper_set_import(struct shaper *s, const char *set, const struct plan_live *rows, size_t n, char *why,
+		      size_t size);
+/* Takes back all live edits of the set: how many, or -errno with a sentence in why. */
+int shaper_set_flush(struct shaper *s, const char *set, char *why, size_t size);
+/* All live edits, by set and prefix; good until the next edit. */
+const struct plan_live *shaper_live(const struct shaper *s, size_t *n);
 /* Is this element of the set a live edit? */
 bool shaper_set_is_live(const struct shaper *s, const char *set, const struct prefix *p);
 

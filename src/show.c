@@ -714,57 +714,99 @@ static int list_learned(void *ctx, const struct qosd_addr *a, const struct qosd_
 	return 0;
 }
 
-/* The elements of the set in force are the entries of its written and prefixes maps. */
-static bool is_element_of(const struct kobj *o, const char *written, const char *prefixes)
+/* An element of a set: where it was written, or a live edit. */
+struct element {
+	const struct prefix *prefix;
+	struct pos pos; /* line 0: live */
+	uint64_t up_Bps, down_Bps;
+};
+
+static int find_written(const void *key, const void *element)
 {
-	return o->kind == KOBJ_ENTRY && (strcmp(o->entry.path, written) == 0 || strcmp(o->entry.path, prefixes) == 0);
+	return prefix_cmp(key, &((const struct model_element *)element)->prefix);
 }
 
-static struct prefix element_prefix(const struct kobj_entry *e)
+/* Those that are written, then those that are only live. */
+static void each_element(const struct view *v, const struct model_set *set,
+			 void (*fn)(void *ctx, const struct element *e), void *ctx)
 {
-	struct prefix p = {.bits = 128};
-	struct qosd_lpm lpm;
+	const struct plan_live *live;
+	size_t n;
 
-	if (e->key_size == sizeof(lpm)) {
-		memcpy(&lpm, e->key, sizeof(lpm));
-		memcpy(&p.addr, &lpm.addr, sizeof(p.addr));
-		p.bits = (uint8_t)lpm.prefixlen;
-	} else {
-		memcpy(&p.addr, e->key, sizeof(p.addr));
+	for (size_t i = 0; i < set->n_elements; i++) {
+		const struct model_element *e = &set->elements[i];
+
+		fn(ctx, &(struct element){&e->prefix, e->pos, e->up_Bps, e->down_Bps});
 	}
-	p.v4 = IN6_IS_ADDR_V4MAPPED(&p.addr) && p.bits >= 96;
-	return p;
+	live = shaper_live(v->shaper, &n);
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(live[i].set, set->name) != 0)
+			continue;
+		if (set->n_elements &&
+		    bsearch(&live[i].prefix, set->elements, set->n_elements, sizeof(*set->elements), find_written))
+			continue;
+		fn(ctx, &(struct element){&live[i].prefix, {0}, live[i].up_Bps, live[i].down_Bps});
+	}
 }
 
-static void list_elements(struct view *v, struct listing *l, const char *set)
+static void list_element(void *ctx, const struct element *e)
 {
-	const struct kobj_set *objects = &v->now->plan->objects;
-	const char *written = arena_printf(v->a, "sets/%s/written", set);
-	const char *prefixes = arena_printf(v->a, "sets/%s/prefixes", set);
+	struct listing *l = ctx;
+	char address[TEXT_MAX];
+	json_t *j;
 
-	for (size_t i = 0; i < objects->n; i++) {
-		const struct kobj *o = &objects->v[i];
-		struct qosd_written value;
-		struct prefix p;
-		char address[TEXT_MAX];
-		bool live;
-		json_t *j;
+	l->n++;
+	if (!l->rows)
+		return;
+	j = answer_of("address", json_string(text_format_prefix(address, e->prefix)));
+	json_object_set_new(j, "how", json_pack("[s]", e->pos.line ? "written" : "live"));
+	json_object_set_new(j, "where", where(l->v, e->pos));
+	put_rate(j, "up_bps", e->up_Bps);
+	put_rate(j, "down_bps", e->down_Bps);
+	json_array_append_new(l->rows, j);
+}
 
-		if (!is_element_of(o, written, prefixes))
-			continue;
-		l->n++;
-		if (!l->rows)
-			continue;
-		p = element_prefix(&o->entry);
-		live = shaper_set_is_live(v->shaper, set, &p);
-		memcpy(&value, o->entry.value, sizeof(value));
-		j = answer_of("address", json_string(text_format_prefix(address, &p)));
-		json_object_set_new(j, "how", json_pack("[s]", live ? "live" : "written"));
-		json_object_set_new(j, "where", live ? json_null() : where(v, o->pos));
-		put_rate(j, "up_bps", value.up_Bps);
-		put_rate(j, "down_bps", value.down_Bps);
-		json_array_append_new(l->rows, j);
-	}
+/* As csv.h reads it. */
+static void export_element(void *ctx, const struct element *e)
+{
+	char address[TEXT_MAX], rate[TEXT_MAX];
+	FILE *out = ctx;
+
+	fputs(text_format_prefix(address, e->prefix), out);
+	if (e->up_Bps || e->down_Bps)
+		fprintf(out, ",%s", e->up_Bps ? text_format_rate(rate, e->up_Bps) : "");
+	if (e->up_Bps || e->down_Bps)
+		fprintf(out, ",%s", e->down_Bps ? text_format_rate(rate, e->down_Bps) : "");
+	fputc('\n', out);
+}
+
+static const struct plan_set *set_named(const struct plan *p, const char *name)
+{
+	for (size_t i = 0; name && i < p->sets.n; i++)
+		if (strcmp(p->sets.v[i].set->name, name) == 0)
+			return &p->sets.v[i];
+	return NULL;
+}
+
+/* What import reads back: the elements of a set, without what it learned. */
+static json_t *show_csv(struct view *v, const char *name)
+{
+	const struct plan_set *s = set_named(v->now->plan, name);
+	char *text = NULL;
+	size_t len = 0;
+	json_t *j;
+	FILE *out;
+
+	if (!s)
+		return wire_error(EXIT_FAILED, "there is no set %s", name ? name : "");
+	out = open_memstream(&text, &len);
+	if (!out)
+		return wire_error(EXIT_FAILED, "no memory for the elements of set %s", name);
+	each_element(v, s->set, export_element, out);
+	j = fclose(out) == 0 ? answer_of("csv", wire_text_n(text, len))
+			     : wire_error(EXIT_FAILED, "no memory for the elements of set %s", name);
+	free(text);
+	return j;
 }
 
 static const char *when_full_name(enum when_full w)
@@ -782,7 +824,7 @@ static size_t list_addresses(struct view *v, const struct plan_set *s, json_t *r
 	struct listing l = {.v = v, .rows = rows, .now_ns = learn_now_ns(), .timeout_ns = s->set->learn.timeout_ns};
 	int map = s->set->learns ? learn_map(v->learn, s->set->name) : -ENOENT;
 
-	list_elements(v, &l, s->set->name);
+	each_element(v, s->set, list_element, &l);
 	if (map >= 0)
 		(void)learn_each(map, list_learned, &l); /* what could not be read is missing from the answer */
 	return l.n;
@@ -1010,6 +1052,8 @@ json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args)
 
 	if (what && strcmp(what, "sets") == 0)
 		answer = show_sets(&v, name);
+	if (what && strcmp(what, "csv") == 0)
+		answer = show_csv(&v, name);
 	for (size_t i = 0; what && !answer && i < sizeof(shows) / sizeof(shows[0]); i++)
 		if (strcmp(what, shows[i].what) == 0)
 			answer = shows[i].show(&v);

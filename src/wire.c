@@ -61,8 +61,8 @@ int wire_parse_request(const char *line, size_t len, struct wire_request *out, c
 	int err = -EINVAL;
 
 	memset(out, 0, sizeof(*out));
-	if (len > WIRE_REQUEST_MAX) {
-		*why = "the request is longer than 64 KiB";
+	if (len > WIRE_CHANGE_MAX) {
+		*why = "the request is longer than 24 MiB";
 		goto out;
 	}
 	root = json_loadb(line, len, JSON_REJECT_DUPLICATES, &error);

@@ -33,7 +33,8 @@
 
 #include "exits.h"
 
-#define WIRE_REQUEST_MAX (64u * 1024u)
+#define WIRE_REQUEST_MAX (64u * 1024u)         /* bytes of a request from who may only look .. */
+#define WIRE_CHANGE_MAX  (24u * 1024u * 1024u) /* .. and of root's: a whole CSV file, quoted */
 
 /* How long a reload may wait to be confirmed. */
 #define WIRE_CONFIRM_MIN 5

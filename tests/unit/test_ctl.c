@@ -170,16 +170,18 @@ static void test_large_answer(void **state)
 
 static void test_garbage(void **state)
 {
-	char *much = malloc(200000);
+	size_t limit = geteuid() ? WIRE_REQUEST_MAX : WIRE_CHANGE_MAX;
+	char *much = malloc(limit + 100000), error[64];
 
 	(void)state;
-	memset(much, 'x', 200000);
+	memset(much, 'x', limit + 100000);
+	(void)snprintf(error, sizeof(error), "the request is longer than %zu KiB", limit / 1024);
 	assert_exit(talk("\n", 1, false), EXIT_USAGE, "the request is not valid JSON");
 	assert_exit(talk("\0\0\0\n", 4, false), EXIT_USAGE, "the request is not valid JSON");
 	assert_exit(talk("GET / HTTP/1.0\r\n\r\n", 18, false), EXIT_USAGE, "the request is not valid JSON");
 	assert_exit(talk("{\"command\":\"echo\"}", 18, true), EXIT_USAGE, "the request does not end with a newline");
 	assert_exit(talk("", 0, true), EXIT_USAGE, "the request does not end with a newline");
-	assert_exit(talk(much, 200000, false), EXIT_USAGE, "the request is longer than 64 KiB");
+	assert_exit(talk(much, limit + 100000, false), EXIT_USAGE, error);
 	assert_exit(talk("{\"command\":\"echo\"}\n", 19, true), EXIT_DONE, NULL);
 	free(much);
 }

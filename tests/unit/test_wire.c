@@ -115,7 +115,7 @@ static void test_nesting_ends(void **state)
 
 static void test_too_long(void **state)
 {
-	size_t n = WIRE_REQUEST_MAX + 1;
+	size_t n = WIRE_CHANGE_MAX + 1;
 	char *line = malloc(n);
 	struct wire_request r;
 	const char *why;
@@ -124,7 +124,7 @@ static void test_too_long(void **state)
 	memset(line, ' ', n);
 	memcpy(line, "{\"command\":\"stats\"}", 19);
 	assert_int_equal(wire_parse_request(line, n, &r, &why), -EINVAL);
-	assert_string_equal(why, "the request is longer than 64 KiB");
+	assert_string_equal(why, "the request is longer than 24 MiB");
 	assert_int_equal(wire_parse_request(line, n - 1, &r, &why), 0);
 	wire_request_clear(&r);
 	free(line);
