@@ -20,6 +20,7 @@
 
 #include "csv.h"
 #include "ctl.h"
+#include "digest.h"
 #include "fastpath.h"
 #include "file.h"
 #include "history.h"
@@ -52,6 +53,7 @@ struct daemon {
 	unsigned expire_retry_ms;
 	unsigned run_ms;  /* how long the last run took */
 	size_t n_missing; /* qdiscs at the last look */
+	uint64_t refused; /* digest of what was told of interfaces that are left alone */
 	bool removed;     /* everything of ours is gone already: `stop` did it */
 };
 
@@ -118,11 +120,26 @@ static unsigned long long now_ms(void)
 	return learn_now_ns() / 1000000;
 }
 
+/* Interfaces that are there and left alone, once for as long as they are the same. */
+static void tell_refused(struct daemon *d, const struct plan *p)
+{
+	uint64_t before = d->refused;
+
+	d->refused = DIGEST_START;
+	for (size_t i = 0; i < p->hooks.n; i++)
+		if (*p->hooks.v[i].refused)
+			d->refused = digest_bytes(d->refused, p->hooks.v[i].refused, strlen(p->hooks.v[i].refused));
+	for (size_t i = 0; i < p->hooks.n && d->refused != before; i++)
+		if (*p->hooks.v[i].refused)
+			log_warning("%s is not shaped: %s", p->hooks.v[i].ifname, p->hooks.v[i].refused);
+}
+
 /* Takes note of a result that the shaper gave; it is valid until the next run. */
 static void settle(struct daemon *d, struct reload_result *r)
 {
 	if (r->applied) {
 		d->retry_ms = 0;
+		tell_refused(d, r->plan);
 		follow(d);
 	}
 }
@@ -230,6 +247,8 @@ static void on_replan(evutil_socket_t fd, short what, void *arg)
 	if (r->applied) {
 		if (r->n_changes)
 			log_changes("links changed", r);
+		if (*r->warning)
+			log_warning("links changed: %s", r->warning);
 		return;
 	}
 	d->retry_ms = d->retry_ms ? d->retry_ms * 2 : RETRY_MIN_MS;

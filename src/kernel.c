@@ -379,13 +379,24 @@ static void encode_tc(struct request *r, const struct kobj *from, const struct k
 	r->msg = keep(encode_tc_message(buf, from, to));
 }
 
-/* A root qdisc that is not ours: can undo put back all that goes with it? */
-static bool could_be_put_back(const struct kobj *o)
+/* Could undo make it again? Where nobody knows that it could not, what is somebody else's stays. */
+static bool may_go(const struct kobj *o)
 {
-	if (o->kind != KOBJ_QDISC || !tc_qdisc_is_foreign(&o->qdisc))
-		return true;
-	return o->qdisc.q.kind != QDISC_OTHER && o->qdisc.q.kind != QDISC_HTB && o->qdisc.q.kind != QDISC_MQ;
+	return o->kind != KOBJ_QDISC || !tc_qdisc_is_foreign(&o->qdisc) || o->qdisc.lossy ||
+	       (o->qdisc.q.kind != QDISC_OTHER && o->qdisc.q.kind != QDISC_HTB);
 }
+
+/* The undo of a removal that has none: a root qdisc that gave way to ours and could not be made again. */
+static int commit_lost(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	(void)k;
+	(void)r;
+	(void)n;
+	(void)snprintf(text, size,
+		       "the root qdisc that was replaced could not be made again; the kernel's default has its place");
+	return result[0] = -EOPNOTSUPP;
+}
+static const struct request_kind lost_request = {commit_lost};
 
 /* Qdiscs, classes and leaves. */
 static int prepare_tc(struct real *k, const struct step *s, struct request *fwd, struct request *undo, char *text,
@@ -398,14 +409,16 @@ static int prepare_tc(struct real *k, const struct step *s, struct request *fwd,
 		(void)snprintf(text, size, "%s", fixed); /* cut to fit */
 		return -EEXIST;
 	}
-	if (!s->after && !could_be_put_back(s->before)) {
+	if (!s->after && !may_go(s->before)) {
 		(void)snprintf(text, size,
 			       "the root qdisc that is there could not be put back if something failed"); /* fits */
 		return -EEXIST;
 	}
 	encode_tc(fwd, s->before, s->after);
 	encode_tc(undo, s->after, s->before);
-	if (fwd->kind == &tc_removal_request) {
+	if (!s->after && s->before->kind == KOBJ_QDISC && s->before->qdisc.lossy) {
+		undo->kind = &lost_request;
+	} else if (fwd->kind == &tc_removal_request) {
 		undo->kind = &tc_restore_request;
 		undo->forward = fwd;
 	}

@@ -84,6 +84,7 @@ struct kobj_qdisc {
 	int ifindex;
 	uint32_t handle, parent; /* parent is the key with ifindex */
 	struct qdisc q;
+	bool lossy; /* observed: there is more to it, and it could not be made again. Not compared */
 };
 
 /* An htb class. Times in ticks of 64 ns as the kernel keeps them. */

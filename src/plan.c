@@ -715,6 +715,43 @@ static void want_tc_filters(struct planner *p, const struct plan_hook *h, const 
 		want_default(p, h, h->forwards ? wan : pass);
 }
 
+/* ---- what is there and not ours ------------------------------------------------------------------------------------
+ */
+
+static int by_key(const void *a, const void *b)
+{
+	return kobj_cmp(a, b);
+}
+
+static const struct kobj *find_object(const struct kobj_set *s, const struct kobj *key)
+{
+	return s->n ? bsearch(key, s->v, s->n, sizeof(*s->v), by_key) : NULL;
+}
+
+static const struct kobj *find_qdisc(const struct kobj_set *s, int ifindex, uint32_t parent)
+{
+	const struct kobj key = {.kind = KOBJ_QDISC, .qdisc = {.ifindex = ifindex, .parent = parent}};
+
+	return find_object(s, &key);
+}
+
+static const char *foreign_root(struct arena *a, const char *ifname, const struct kobj_qdisc *q)
+{
+	return arena_printf(
+		a,
+		"%s has a root qdisc %s %x: that is not ours; remove it with `tc qdisc del dev %s root`, or "
+		"write `takeover: replace` in settings",
+		ifname, q->q.kind == QDISC_OTHER ? q->q.other : qdisc_name(q->q.kind), q->handle >> 16, ifname);
+}
+
+static const char *foreign_ingress(struct arena *a, const char *ifname)
+{
+	return arena_printf(a,
+			    "%s has an ingress qdisc that is not ours and egress needs clsact; remove it with "
+			    "`tc qdisc del dev %s ingress`",
+			    ifname, ifname);
+}
+
 /* ---- hooks ---------------------------------------------------------------------------------------------------------
  */
 
@@ -874,14 +911,38 @@ static bool has_forwards(const struct model *m, const char *ifname, enum directi
 	return false;
 }
 
+/* Somebody else's qdisc has the place of ours: for an interface that the policy names that is an error, see plan_adopt;
+ * one that only a glob fits must not keep the others from being shaped. */
+static const char *why_refused(struct planner *p, const struct model_interface *iface, const struct model_hook *m,
+			       const struct link *l)
+{
+	const struct kobj *root, *ingress;
+
+	if (!m || m->dir != DIR_EGRESS || !iface->glob || !p->in->observed)
+		return "";
+	ingress = find_qdisc(p->in->observed, l->ifindex, TC_H_CLSACT);
+	if (ingress && ingress->qdisc.q.kind == QDISC_INGRESS)
+		return foreign_ingress(p->a, l->name);
+	root = find_qdisc(p->in->observed, l->ifindex, TC_H_ROOT);
+	if (m->type != POLICY_POLICE && root && tc_qdisc_is_foreign(&root->qdisc) &&
+	    p->in->model->takeover == TAKEOVER_REFUSE)
+		return foreign_root(p->a, l->name, &root->qdisc);
+	return "";
+}
+
 /* One direction of one interface. Without a link only what outlives the link is planned: numbers and maps. */
 static void plan_hook(struct planner *p, const struct model_interface *iface, const char *ifname, const struct link *l,
 		      enum direction dir)
 {
 	const struct model_hook *m = !iface ? NULL : dir == DIR_INGRESS ? iface->ingress : iface->egress;
 	struct prog_spec *spec = new_spec(p, PROG_CLASSIFY_NEIGHBOR);
+	const char *refused = l ? why_refused(p, iface, m, l) : "";
 	struct plan_hook *h;
 
+	if (*refused) {
+		diag_warning(p->d, m->pos, "foreign-qdisc", "%s; until then %s is not shaped", refused, ifname);
+		l = NULL;
+	}
 	if (l && dir == DIR_INGRESS)
 		add_learning(p, ifname, spec);
 	if (!m && !spec->conf.learn_n)
@@ -895,6 +956,7 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 	h->forwards = has_forwards(p->in->model, ifname, dir);
 	h->engine = ENGINE_BPF;
 	h->engine_why = "";
+	h->refused = refused;
 	if (m) {
 		if (!pick_engine(p, h))
 			return;
@@ -985,16 +1047,6 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
 	return p.plan;
 }
 
-static int compare_objects(const void *a, const void *b)
-{
-	return kobj_cmp(a, b);
-}
-
-static const struct kobj *find_object(const struct kobj_set *s, const struct kobj *key)
-{
-	return s->n ? bsearch(key, s->v, s->n, sizeof(*s->v), compare_objects) : NULL;
-}
-
 static bool has_egress_filter(const struct kobj_set *s, int ifindex)
 {
 	for (size_t i = 0; i < s->n; i++)
@@ -1005,18 +1057,16 @@ static bool has_egress_filter(const struct kobj_set *s, int ifindex)
 }
 
 /* On an `ingress` qdisc of somebody else's, ingress filters live as well; egress needs clsact in its place. */
-static void adopt_ingress(struct plan *plan, struct diag *d, struct kobj *o, const struct kobj *there)
+static void adopt_ingress(struct arena *a, struct plan *plan, struct diag *d, struct kobj *o, const struct kobj *there)
 {
 	if (has_egress_filter(&plan->objects, o->qdisc.ifindex))
-		diag_error(d, o->pos, "foreign-qdisc",
-			   "%s has an ingress qdisc that is not ours and egress needs clsact; remove it with "
-			   "`tc qdisc del dev %s ingress`",
-			   o->what, o->what);
+		diag_error(d, o->pos, "foreign-qdisc", "%s", foreign_ingress(a, o->what));
 	else
 		o->qdisc = there->qdisc;
 }
 
-void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed, enum takeover takeover)
+void plan_adopt(struct arena *a, struct plan *plan, struct diag *d, const struct kobj_set *observed,
+		enum takeover takeover)
 {
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		struct kobj *o = &plan->objects.v[i];
@@ -1025,15 +1075,9 @@ void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observ
 		if (!there)
 			continue;
 		if (there->qdisc.q.kind == QDISC_INGRESS)
-			adopt_ingress(plan, d, o, there);
+			adopt_ingress(a, plan, d, o, there);
 		else if (tc_qdisc_is_foreign(&there->qdisc) && there->qdisc.handle && takeover == TAKEOVER_REFUSE)
-			diag_error(d, o->pos, "foreign-qdisc",
-				   "%s has a root qdisc %s %x: that is not ours; remove it with `tc qdisc del dev %s "
-				   "root`, or write `takeover: replace` in settings",
-				   o->what,
-				   there->qdisc.q.kind == QDISC_OTHER ? there->qdisc.q.other
-								      : qdisc_name(there->qdisc.q.kind),
-				   there->qdisc.handle >> 16, o->what);
+			diag_error(d, o->pos, "foreign-qdisc", "%s", foreign_root(a, o->what, &there->qdisc));
 	}
 }
 

@@ -15,8 +15,9 @@ struct plan_input {
 	const struct links *links;
 	bool has_police; /* this kernel has act_police */
 	bool has_htb, has_ifb;
-	bool has_neigh, has_peer; /* bpf_redirect_neigh, bpf_redirect_peer */
-	const bool *has_leaf;     /* by enum qdisc_kind, QDISC_KINDS of them */
+	bool has_neigh, has_peer;        /* bpf_redirect_neigh, bpf_redirect_peer */
+	const bool *has_leaf;            /* by enum qdisc_kind, QDISC_KINDS of them */
+	const struct kobj_set *observed; /* what is there, sorted; NULL: nothing is known of it */
 	uint64_t prog_build_id;
 	uint32_t cpus;          /* possible ones */
 	struct plan_live *live; /* live edits of sets, see below */
@@ -49,6 +50,7 @@ struct plan_hook {
 	const char *engine_why;     /* "auto: the kernel has no act_police (CONFIG_NET_ACT_POLICE)" or "" */
 	bool forwards;              /* forwarding rules stand behind it: what conforms must come to them */
 	const char *path;           /* "hooks/wan0-ingress" */
+	const char *refused;        /* why it is left alone though the interface is there (ifindex is 0 then), or "" */
 	struct plan_class *classes; /* root with a rate first, then in the order of the file */
 	size_t n_classes;
 	uint32_t room;          /* entries of the maps by class number */
@@ -79,13 +81,15 @@ struct plan {
 	VEC(const char *) waiting; /* interface entries and learn names without an interface */
 };
 
-/* What the kernel lacks or numbers that run out are told to d at their policy line. Takes numbers from h. */
+/* What the kernel lacks or numbers that run out are told to d at their policy line. Takes numbers from h. An interface
+ * that only a glob names and where somebody else's qdisc has the place of ours is left alone, with a warning. */
 struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input *in, struct handles *h);
 
 /* What is there already and not ours. An `ingress` qdisc where clsact is wanted is taken as it is, since ingress
  * filters live on it as well; for egress that is an error at the line that wants it. A root qdisc that somebody set up
  * where an htb is wanted is an error unless takeover says replace. observed is sorted. */
-void plan_adopt(struct plan *plan, struct diag *d, const struct kobj_set *observed, enum takeover takeover);
+void plan_adopt(struct arena *a, struct plan *plan, struct diag *d, const struct kobj_set *observed,
+		enum takeover takeover);
 
 /* How many entries a set's map has that is to hold n elements: it grows in powers of two. */
 uint32_t plan_elements_room(size_t n);

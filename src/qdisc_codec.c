@@ -204,6 +204,57 @@ int qdisc_decode(const char *kind, const struct nlattr *options, struct qdisc *o
 	return c->get ? c->get(options, out) : 0;
 }
 
+/* What fq of later kernels tells besides (TCA_FQ_PRIOMAP, TCA_FQ_WEIGHTS of 6.7), as it is unless somebody set it. */
+#define FQ_PRIOMAP 16
+#define FQ_WEIGHTS 17
+static const struct tc_prio_qopt fq_priomap = {3, {1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
+static const uint32_t fq_weights[] = {589824, 196608, 65536};
+
+static bool has_payload(const struct nlattr *attr, const void *data, size_t size)
+{
+	return mnl_attr_get_payload_len(attr) == size && !memcmp(mnl_attr_get_payload(attr), data, size);
+}
+
+static bool is_zero(const struct nlattr *attr)
+{
+	const uint8_t *byte = mnl_attr_get_payload(attr);
+
+	for (size_t i = 0; i < mnl_attr_get_payload_len(attr); i++)
+		if (byte[i])
+			return false;
+	return true;
+}
+
+static bool is_default(enum qdisc_kind kind, int type, const struct nlattr *attr)
+{
+	if (kind == QDISC_FQ && type == FQ_PRIOMAP)
+		return has_payload(attr, &fq_priomap, sizeof(fq_priomap));
+	if (kind == QDISC_FQ && type == FQ_WEIGHTS)
+		return has_payload(attr, fq_weights, sizeof(fq_weights));
+	return is_zero(attr);
+}
+
+static bool is_known(enum qdisc_kind kind, int type)
+{
+	for (size_t i = 0; i < codecs[kind].n_wire; i++)
+		if (codecs[kind].wire[i].attr == type)
+			return true;
+	return kind == QDISC_CAKE && (type == TCA_CAKE_RAW || type == TCA_CAKE_OVERHEAD);
+}
+
+bool qdisc_is_whole(enum qdisc_kind kind, const struct nlattr *options)
+{
+	const struct nlattr *tb[ATTRS_MAX + 1];
+
+	if (!codecs[kind].n_wire)
+		return true;
+	nl_nested(options, tb, ATTRS_MAX);
+	for (int type = 1; type <= ATTRS_MAX; type++)
+		if (tb[type] && !is_known(kind, type) && !is_default(kind, type, tb[type]))
+			return false;
+	return true;
+}
+
 /* ---- htb ---- */
 
 static void put_htb(struct nlmsghdr *msg, const struct qdisc *q)

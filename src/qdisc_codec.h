@@ -16,5 +16,7 @@ void qdisc_encode(struct nlmsghdr *msg, const struct qdisc *q, bool create);
 /* options may be NULL. A kind that is none of ours becomes QDISC_OTHER. 0, or -EINVAL where options that must be there
  * are not. */
 int qdisc_decode(const char *kind, const struct nlattr *options, struct qdisc *out);
+/* Does struct qdisc hold all that the options of a dump say? Newer kernels tell more than it knows. */
+bool qdisc_is_whole(enum qdisc_kind kind, const struct nlattr *options);
 
 #endif

@@ -20,6 +20,7 @@
 #include "pins.h"
 #include "prog.h"
 #include "queues.h"
+#include "replaced.h"
 
 /* A policy that was read: the model and the texts its positions point into. Shared by the results made from it. */
 struct loaded {
@@ -34,12 +35,13 @@ struct result {
 	struct reload_result pub;
 	struct loaded *loaded;
 	struct handles *handles; /* as the plan left them */
+	struct replaced *replaced;
 	struct kobj_set observed;
 	struct steps steps;
 };
 
 struct shaper {
-	char *config, *state_dir, *pin_dir, *handles_path;
+	char *config, *state_dir, *pin_dir, *handles_path, *replaced_path;
 	struct reload_paths paths;
 	struct nl *nl;
 	struct pins *pins;
@@ -49,6 +51,7 @@ struct shaper {
 	struct handles *handles;
 	struct elements_store *elements;
 	struct history *history;
+	struct replaced *replaced;
 	uint64_t build_id;
 	struct result *current;
 };
@@ -81,6 +84,16 @@ static int read_state_dir(struct shaper *s, char *why, size_t size)
 		size_t n = strlen(why);
 
 		snprintf(why + n, size - n, "%s%s is damaged; live edits of sets are lost", n ? "; " : "", path);
+	}
+	snprintf(path, sizeof(path), "%s/replaced.json", s->state_dir);
+	s->replaced_path = xstrdup(path);
+	s->replaced = replaced_new();
+	err = replaced_load(s->replaced, path);
+	if (err) {
+		size_t n = strlen(why);
+
+		snprintf(why + n, size - n, "%s%s is damaged; root qdiscs that were replaced do not come back",
+			 n ? "; " : "", path);
 	}
 	s->history = history_open(s->state_dir, why, size);
 	return s->history ? 0 : -EIO;
@@ -127,6 +140,7 @@ void shaper_free(struct shaper *s)
 		reload_result_free(&s->current->pub);
 	links_clear(&s->links);
 	history_close(s->history);
+	replaced_free(s->replaced);
 	elements_free(s->elements);
 	handles_free(s->handles);
 	if (s->kernel)
@@ -139,6 +153,7 @@ void shaper_free(struct shaper *s)
 	free(s->state_dir);
 	free(s->pin_dir);
 	free(s->handles_path);
+	free(s->replaced_path);
 	free(s);
 }
 
@@ -196,6 +211,7 @@ void reload_result_free(struct reload_result *pub)
 	if (!r)
 		return;
 	handles_free(r->handles);
+	replaced_free(r->replaced);
 	arena_free(r->pub.arena);
 	unload(r->loaded);
 	free(r);
@@ -267,6 +283,17 @@ static bool wants_shards(const struct model *m)
 	return false;
 }
 
+/* Root qdiscs of other people: those that come back, and those that give way. */
+static int give_back_and_take(struct shaper *s, struct result *r)
+{
+	struct kobj_set *wanted = &r->pub.plan->objects;
+
+	r->replaced = replaced_copy(s->replaced);
+	replaced_want(r->replaced, r->pub.arena, &s->links, &r->observed, wanted);
+	kobj_set_sort(wanted);
+	return replaced_note(r->replaced, r->pub.arena, s->nl, &s->links, &r->observed, wanted, &r->pub.warning);
+}
+
 /* From the model to the steps that lead to it. Changes nothing. */
 static void find_steps(struct shaper *s, struct result *r)
 {
@@ -280,6 +307,7 @@ static void find_steps(struct shaper *s, struct result *r)
 				.has_neigh = s->caps.v[CAP_REDIRECT_NEIGH].has,
 				.has_peer = s->caps.v[CAP_REDIRECT_PEER].has,
 				.has_leaf = has_leaf,
+				.observed = &r->observed,
 				.prog_build_id = s->build_id,
 				.cpus = (uint32_t)libbpf_num_possible_cpus()};
 	size_t errors_before = diag_told(r->loaded->diag);
@@ -299,21 +327,23 @@ static void find_steps(struct shaper *s, struct result *r)
 	}
 	if (wants_shards(in.model))
 		queues_read(&s->links);
-	in.live = elements_all(s->elements, &in.n_live);
-	r->handles = handles_copy(s->handles);
-	r->pub.plan = plan_build(a, r->loaded->diag, &in, r->handles);
-	if (diag_told(r->loaded->diag) > errors_before) {
-		invalid(r);
-		return;
-	}
 	err = state_read(a, s->nl, s->pins, &s->links, &r->observed, &why);
 	if (err) {
 		fail(r, EXIT_FAILED, "cannot read the kernel's state: %s", why);
 		return;
 	}
-	plan_adopt(r->pub.plan, r->loaded->diag, &r->observed, r->loaded->model->takeover);
+	in.live = elements_all(s->elements, &in.n_live);
+	r->handles = handles_copy(s->handles);
+	r->pub.plan = plan_build(a, r->loaded->diag, &in, r->handles);
+	if (diag_told(r->loaded->diag) == errors_before)
+		plan_adopt(a, r->pub.plan, r->loaded->diag, &r->observed, r->loaded->model->takeover);
 	if (diag_told(r->loaded->diag) > errors_before) {
 		invalid(r);
+		return;
+	}
+	err = give_back_and_take(s, r);
+	if (err) {
+		fail(r, EXIT_FAILED, "cannot read the root qdiscs that are there: %s", strerror(-err));
 		return;
 	}
 	diff_build(a, &r->observed, &r->pub.plan->objects, &r->steps);
@@ -395,6 +425,12 @@ static void carry_out(struct shaper *s, struct result *r)
 	char text[256] = "";
 	int err;
 
+	/* Whatever happens in between: what gives way now is known. */
+	err = replaced_same(r->replaced, s->replaced) ? 0 : replaced_save(r->replaced, s->replaced_path);
+	if (err) {
+		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->replaced_path, strerror(-err));
+		return;
+	}
 	/* The numbers are on disk before the kernel knows them: whoever starts after a crash in between finds the same.
 	 */
 	err = handles_save(r->handles, s->handles_path);
@@ -418,6 +454,19 @@ static void carry_out(struct shaper *s, struct result *r)
 		r->pub.applied = true;
 	}
 	apply_done(done);
+}
+
+/* On disk is r->replaced, as it was before the change. */
+static void keep_replaced(struct shaper *s, struct result *r)
+{
+	struct replaced *kept = replaced_copy(r->pub.applied ? r->replaced : s->replaced);
+
+	if (r->pub.applied)
+		replaced_settle(kept, &r->pub.plan->objects);
+	if (!replaced_same(kept, r->replaced))
+		(void)replaced_save(kept, s->replaced_path); /* a file that says too much does no harm */
+	replaced_free(s->replaced);
+	s->replaced = kept;
 }
 
 /* The result becomes the one in force. */
@@ -450,6 +499,7 @@ static struct reload_result *run(struct shaper *s, struct loaded *l, bool dry)
 		carry_out(s, r);
 	else
 		r->pub.applied = true;
+	keep_replaced(s, r);
 	if (r->pub.applied)
 		keep(s, r);
 	return &r->pub;
@@ -748,7 +798,7 @@ const struct reload_paths *shaper_paths(const struct shaper *s)
 int shaper_remove(struct shaper *s, char *why, size_t size)
 {
 	struct arena *a = arena_new();
-	struct kobj_set observed = {0}, nothing = {0};
+	struct kobj_set observed = {0}, left = {0};
 	struct steps steps = {0};
 	struct applied *done = NULL;
 	struct refusal refusal;
@@ -763,7 +813,9 @@ int shaper_remove(struct shaper *s, char *why, size_t size)
 		snprintf(why, size, "cannot read the kernel's state: %s", *sentence ? sentence : strerror(-err));
 		goto out;
 	}
-	diff_build(a, &observed, &nothing, &steps);
+	replaced_want(s->replaced, a, &s->links, &observed, &left);
+	kobj_set_sort(&left);
+	diff_build(a, &observed, &left, &steps);
 	err = apply_steps(s->kernel, &steps, &done, &refusal);
 	apply_done(done);
 	pins_refresh(s->pins);
@@ -771,6 +823,10 @@ int shaper_remove(struct shaper *s, char *why, size_t size)
 		snprintf(why, size, "the kernel refused: %s: %s", describe(a, s, NULL, refusal.step), strerror(-err));
 	else
 		err = pins_remove_all(s->pins);
+	if (!err) {
+		replaced_settle(s->replaced, &left);
+		err = replaced_save(s->replaced, s->replaced_path);
+	}
 out:
 	arena_free(a);
 	return err;

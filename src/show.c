@@ -143,6 +143,13 @@ static const char *side_name(enum side s)
 	return "";
 }
 
+static const char *state_of(const struct plan_hook *h)
+{
+	if (*h->refused)
+		return "refused";
+	return !h->ifindex ? "waiting" : h->hook ? "shaped" : "learning";
+}
+
 static const char *exceed_name(const struct view *v, const struct model_class *c)
 {
 	char dscp[TEXT_MAX];
@@ -305,7 +312,7 @@ static json_t *interface_row(const struct view *v, const struct plan_hook *h, co
 
 	json_object_set_new(j, "interface", wire_text(h->ifname));
 	json_object_set_new(j, "direction", json_string(direction_name(h->dir)));
-	json_object_set_new(j, "state", json_string(!h->ifindex ? "waiting" : h->hook ? "shaped" : "learning"));
+	json_object_set_new(j, "state", json_string(state_of(h)));
 	if (h->hook) {
 		json_object_set_new(j, "side", json_string(side_name(h->hook->side)));
 		json_object_set_new(j, "policy", json_string(h->hook->policy));
@@ -319,7 +326,9 @@ static json_t *interface_row(const struct view *v, const struct plan_hook *h, co
 	}
 	if (h->dir == DIR_INGRESS)
 		json_object_set_new(j, "learns", taught_by(v, h->ifname));
-	if (h->hook && (!is_htb(h) || *h->engine_why))
+	if (*h->refused)
+		json_object_set_new(j, "why", wire_text(h->refused));
+	else if (h->hook && (!is_htb(h) || *h->engine_why))
 		json_object_set_new(j, "why", wire_text(h->engine_why));
 	return j;
 }
@@ -370,7 +379,7 @@ static json_t *hook_head(const struct view *v, const struct plan_hook *h)
 	if (is_paced(h))
 		put_waits(j, h);
 	if (!h->ifindex)
-		json_object_set_new(j, "state", json_string("waiting"));
+		json_object_set_new(j, "state", json_string(state_of(h)));
 	return j;
 }
 

@@ -8,9 +8,11 @@
  *	                       "# link web peer" for a veth with its peer in another namespace, "# link wan1 down"
  *	# kernel act_police    the kernel has act_police; or a qdisc ("# kernel fq_codel")
  *	# live SET ADDRESS     an element added with `qosctl set`
+ *	# foreign wan0 fq      somebody else's root qdisc is there
  *
  * Digests are printed as [..]: they stand for the program's contents, which other tests look at.
  */
+#include <linux/pkt_sched.h>
 #include <net/if_arp.h>
 #include <regex.h>
 #include <stdio.h>
@@ -25,6 +27,7 @@ struct setting {
 	struct link link[64];
 	struct plan_live live[16];
 	bool has_leaf[QDISC_KINDS];
+	struct kobj_set observed;
 };
 
 static void read_comment(struct arena *a, struct setting *s, const char *line)
@@ -50,6 +53,14 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 			s->in.has_police = true;
 		else if (qdisc_by_name(name) != QDISC_OTHER)
 			s->has_leaf[qdisc_by_name(name)] = true;
+	} else if (n == 3 && strcmp(word, "foreign") == 0) {
+		struct kobj *o = vec_add(a, &s->observed);
+
+		o->kind = KOBJ_QDISC;
+		o->what = arena_strdup(a, name);
+		o->qdisc.parent = TC_H_ROOT;
+		o->qdisc.handle = 0x80010000;
+		o->qdisc.q.kind = qdisc_by_name(extra);
 	} else if (n == 3 && strcmp(word, "live") == 0) {
 		struct plan_live *l = &s->live[s->in.n_live++];
 
@@ -76,6 +87,10 @@ static void read_setting(struct arena *a, struct setting *s, const char *file)
 	qsort(s->link, s->links.n, sizeof(s->link[0]), by_name);
 	s->links.v = s->link;
 	s->in.links = &s->links;
+	for (size_t i = 0; i < s->observed.n; i++)
+		s->observed.v[i].qdisc.ifindex = links_by_name(&s->links, s->observed.v[i].what)->ifindex;
+	kobj_set_sort(&s->observed);
+	s->in.observed = &s->observed;
 	s->in.live = s->live;
 	s->in.has_neigh = s->in.has_peer = true;
 	s->in.has_htb = s->in.has_ifb = s->has_leaf[QDISC_PFIFO] = s->has_leaf[QDISC_MQ] = true;
@@ -144,6 +159,9 @@ int main(int argc, char **argv)
 				printf("engine of %s %s: %s\n", p->hooks.v[i].ifname,
 				       p->hooks.v[i].dir == DIR_INGRESS ? "ingress" : "egress",
 				       p->hooks.v[i].engine_why);
+		for (size_t i = 0; i < p->hooks.n; i++)
+			if (p->hooks.v[i].refused[0])
+				printf("left alone: %s\n", p->hooks.v[i].refused);
 		for (size_t i = 0; i < p->waiting.n; i++)
 			printf("waiting for %s\n", p->waiting.v[i]);
 	}

@@ -297,6 +297,28 @@ static void options_that_are_missing_or_short(void **state)
 	assert_int_equal(strlen(q.other), 15);
 }
 
+/* What later kernels tell of fq is passed over where it is as it always is. */
+static void what_a_dump_tells_besides_is_seen(void **state)
+{
+	struct tc_prio_qopt bands = {3, {1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	struct nlmsghdr *msg = nl_begin(buf, RTM_NEWQDISC);
+	struct nlattr *options = mnl_attr_nest_start(msg, TCA_OPTIONS);
+
+	(void)state;
+	mnl_attr_put_u32(msg, TCA_FQ_PLIMIT, 77);
+	mnl_attr_put(msg, 16, sizeof(bands), &bands);
+	mnl_attr_put_u32(msg, 18, 0);
+	mnl_attr_nest_end(msg, options);
+	assert_true(qdisc_is_whole(QDISC_FQ, options));
+	assert_false(qdisc_is_whole(QDISC_FQ_CODEL, options));
+	bands.priomap[3] = 0;
+	mnl_attr_put(msg, 16, sizeof(bands), &bands);
+	mnl_attr_nest_end(msg, options);
+	assert_false(qdisc_is_whole(QDISC_FQ, options));
+	assert_true(qdisc_is_whole(QDISC_PFIFO, NULL));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +332,7 @@ int main(void)
 		cmocka_unit_test(sfq_keeps_its_limits),
 		cmocka_unit_test(a_fifo_as_long_as_the_rate_asks_for),
 		cmocka_unit_test(options_that_are_missing_or_short),
+		cmocka_unit_test(what_a_dump_tells_besides_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
