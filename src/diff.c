@@ -13,7 +13,9 @@ enum fate { FATE_UNKNOWN, FATE_STAYS, FATE_LOST };
 struct builder {
 	struct arena *a;
 	const struct kobj_set *observed, *wanted;
-	uint8_t *fate; /* enum fate of each observed object; NULL: all stay */
+	uint8_t *fate;               /* enum fate of each observed object; NULL: all stay */
+	const struct kobj **handles; /* wanted leaves by device and handle; NULL: not asked for yet */
+	size_t n_handles;
 	struct steps first, in_turn, gone, last;
 };
 
@@ -169,12 +171,43 @@ static bool gives_way_to_children(const struct builder *b, const struct kobj *le
 	return leaf->kind == KOBJ_LEAF && is_inner(find_container(b->wanted, leaf));
 }
 
+static int by_handle(const void *left, const void *right)
+{
+	const struct kobj_qdisc *a = &(*(const struct kobj *const *)left)->qdisc,
+				*b = &(*(const struct kobj *const *)right)->qdisc;
+
+	if (a->ifindex != b->ifindex)
+		return a->ifindex < b->ifindex ? -1 : 1;
+	return (a->handle > b->handle) - (a->handle < b->handle);
+}
+
+static void sort_handles(struct builder *b)
+{
+	b->handles = arena_array(b->a, b->wanted->n + 1, sizeof(*b->handles));
+	for (size_t i = 0; i < b->wanted->n; i++)
+		if (b->wanted->v[i].kind == KOBJ_LEAF)
+			b->handles[b->n_handles++] = &b->wanted->v[i];
+	if (b->n_handles > 1)
+		qsort(b->handles, b->n_handles, sizeof(*b->handles), by_handle);
+}
+
+/* A handle is there once on a device: a leaf of another class that is to have it has to wait for this one to go. */
+static bool is_in_the_way(struct builder *b, const struct kobj *leaf)
+{
+	if (leaf->kind != KOBJ_LEAF)
+		return false;
+	if (!b->handles)
+		sort_handles(b);
+	return bsearch(&leaf, b->handles, b->n_handles, sizeof(*b->handles), by_handle) != NULL;
+}
+
 static void add_deleted(struct builder *b, const struct kobj *old)
 {
 	if (has_fate(b, old))
 		add_step(b, &b->first, old, NULL, NULL);
 	else if (!is_shared(b, old))
-		add_step(b, gives_way_to_children(b, old) ? &b->first : &b->gone, old, NULL, NULL);
+		add_step(b, gives_way_to_children(b, old) || is_in_the_way(b, old) ? &b->first : &b->gone, old, NULL,
+			 NULL);
 }
 
 /* A class that moves by itself, without children before or after, below what stays. */

@@ -94,21 +94,22 @@ static void want_class(struct planner *p, const struct plan_hook *h, const struc
 	o->cls.inner = c->n_children != 0;
 }
 
-/* The class's minor is the leaf's major, past the majors of the root and its shards. A shard's own default has the
- * default's minor, and its leaf one of the majors that are left: those below the default's leaf. */
-static uint32_t leaf_handle(uint32_t minor, uint32_t stray_shard)
+/* The class's minor is the leaf's major, past the majors of the root and its shards. Of the defaults that all shards
+ * have the majors are those from fffe down. */
+static uint32_t leaf_handle(uint32_t classid)
 {
 	const uint32_t first = KOBJ_ROOT_HANDLE >> 16, taken = KOBJ_SHARDS_MAX + 1;
+	uint32_t minor = TC_H_MIN(classid), shard = (TC_H_MAJ(classid) - KOBJ_ROOT_HANDLE) >> 16;
 
 	_Static_assert(QOSD_CLASSES_MAX + 2 * (KOBJ_SHARDS_MAX + 1) < KOBJ_DEFAULT_MINOR, "majors for all leaves");
-	if (stray_shard)
-		return (KOBJ_DEFAULT_MINOR - stray_shard) << 16;
-	return (minor < first || minor == KOBJ_DEFAULT_MINOR ? minor : minor + taken) << 16;
+	if (minor == KOBJ_DEFAULT_MINOR)
+		return (KOBJ_DEFAULT_MINOR - shard) << 16;
+	return (minor < first ? minor : minor + taken) << 16;
 }
 
 /* A queue of its own for each class, short by itself or sized to the rate: the kernel would put a thousand packets
  * there. */
-static void want_leaf(struct planner *p, const struct link *dev, const struct node *n, uint32_t handle)
+static void want_leaf(struct planner *p, const struct link *dev, const struct node *n)
 {
 	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
 					    dev->txqlen};
@@ -117,7 +118,7 @@ static void want_leaf(struct planner *p, const struct link *dev, const struct no
 
 	o->qdisc.ifindex = dev->ifindex;
 	o->qdisc.parent = n->classid;
-	o->qdisc.handle = handle;
+	o->qdisc.handle = leaf_handle(n->classid);
 	if (!c->leaf_auto)
 		o->qdisc.q = c->leaf;
 	else if (p->in->has_leaf[QDISC_FQ_CODEL])
@@ -143,7 +144,7 @@ static void want_written(struct planner *p, const struct plan_hook *h, const str
 		n.parent = up->cls->parent ? plan_htb_class(h, up) : plan_htb_root(h, pc->shard);
 	want_class(p, h, dev, &n);
 	if (!c->n_children)
-		want_leaf(p, dev, &n, leaf_handle(minor_of(h, pc), 0));
+		want_leaf(p, dev, &n);
 }
 
 static struct kobj *want_qdisc(struct planner *p, const struct plan_hook *h, const struct link *dev, uint32_t parent,
@@ -216,7 +217,7 @@ static void want_stray(struct planner *p, const struct plan_hook *h, const struc
 	n.what = arena_printf(p->a, "%s, for what strays into shard %u", plan_class_what(p, h, dflt), shard);
 	want_class(p, h, dev, &n);
 	c->rate_Bps = c->ceil_Bps; /* what is there lives on what it borrows */
-	want_leaf(p, dev, &n, leaf_handle(KOBJ_DEFAULT_MINOR, shard));
+	want_leaf(p, dev, &n);
 }
 
 static void want_shards(struct planner *p, const struct plan_hook *h, const struct link *dev)

@@ -192,6 +192,7 @@ struct tree {
 	struct kobj_set *out;
 	FILE *batch;
 	const char *other;
+	uint32_t handle;     /* of the htb */
 	uint32_t left, next; /* classes yet to be made, and their numbers */
 	uint16_t overhead, mpu;
 	uint8_t linklayer;
@@ -224,10 +225,11 @@ static void add_leaf(struct tree *t, uint32_t number)
 
 	q->ifindex = t->ifindex;
 	q->handle = number << 16;
-	q->parent = KOBJ_ROOT_HANDLE | number;
+	q->parent = t->handle | number;
 	sample_qdisc(t->s, leaf_kind(t), &q->q, words, sizeof(words));
 	if (t->batch)
-		fprintf(t->batch, "qdisc add dev %s parent 5100:%x handle %x: %s\n", t->other, number, number, words);
+		fprintf(t->batch, "qdisc add dev %s parent %x:%x handle %x: %s\n", t->other, t->handle >> 16, number,
+			number, words);
 }
 
 static void print_class(struct tree *t, const struct kobj_class *c, uint32_t burst, uint32_t cburst)
@@ -235,9 +237,10 @@ static void print_class(struct tree *t, const struct kobj_class *c, uint32_t bur
 	static const char *const linklayers[] = {"", "ethernet", "atm"};
 	char rate[TEXT_MAX], ceil[TEXT_MAX];
 
-	fprintf(t->batch, "class add dev %s parent 5100:%x classid 5100:%x htb rate %s ceil %s burst %ub cburst %ub",
-		t->other, c->parent == TC_H_ROOT ? 0 : TC_H_MIN(c->parent), TC_H_MIN(c->classid),
-		text_format_rate(rate, c->rate_Bps), text_format_rate(ceil, c->ceil_Bps), burst, cburst);
+	fprintf(t->batch, "class add dev %s parent %x:%x classid %x:%x htb rate %s ceil %s burst %ub cburst %ub",
+		t->other, t->handle >> 16, c->parent == TC_H_ROOT ? 0 : TC_H_MIN(c->parent), t->handle >> 16,
+		TC_H_MIN(c->classid), text_format_rate(rate, c->rate_Bps), text_format_rate(ceil, c->ceil_Bps), burst,
+		cburst);
 	fprintf(t->batch, " prio %u quantum %u overhead %u mpu %u linklayer %s\n", c->prio, c->quantum, c->overhead,
 		c->mpu, linklayers[c->linklayer]);
 }
@@ -258,7 +261,7 @@ static void add_classes(struct tree *t, uint32_t parent, uint32_t level, uint64_
 	cburst = 1600 + sample(t->s, 200000);
 	c = (struct kobj_class){
 		.ifindex = t->ifindex,
-		.classid = KOBJ_ROOT_HANDLE | number,
+		.classid = t->handle | number,
 		.parent = parent,
 		.rate_Bps = between(t->s, rate_max / 4 + 1000, rate_max + 1000),
 		.quantum = 1514 + sample(t->s, 58000),
@@ -284,25 +287,62 @@ static void add_classes(struct tree *t, uint32_t parent, uint32_t level, uint64_
 	}
 }
 
+static void add_qdisc(struct tree *t, enum qdisc_kind kind, uint32_t parent, uint32_t handle)
+{
+	struct kobj *o = add(t, KOBJ_QDISC, parent != TC_H_ROOT);
+
+	o->qdisc = (struct kobj_qdisc){.ifindex = t->ifindex, .handle = handle, .parent = parent};
+	qdisc_defaults(&o->qdisc.q, kind, &t->s->dev);
+}
+
+/* An htb and its classes, up to max of them. */
+static void add_tree(struct tree *t, uint32_t parent, uint32_t handle, uint32_t max)
+{
+	t->handle = handle;
+	t->left = 1 + sample(t->s, max);
+	add_qdisc(t, QDISC_HTB, parent, handle);
+	t->out->v[t->out->n - 1].qdisc.q.htb.default_minor = KOBJ_DEFAULT_MINOR;
+	if (t->batch && parent == TC_H_ROOT)
+		fprintf(t->batch, "qdisc add dev %s root handle %x: htb default fffe\n", t->other, handle >> 16);
+	else if (t->batch)
+		fprintf(t->batch, "qdisc add dev %s parent %x:%x handle %x: htb default fffe\n", t->other,
+			TC_H_MAJ(parent) >> 16, TC_H_MIN(parent), handle >> 16);
+	for (uint32_t tops = 1 + sample(t->s, 3); tops && t->left; tops--) {
+		uint64_t rate =
+			sample(t->s, 4) ? between(t->s, 125000, 1250000000) : between(t->s, 4000000000, 20000000000);
+
+		add_classes(t, TC_H_ROOT, 0, rate, 2 * rate);
+	}
+}
+
+static void choose_link(struct tree *t)
+{
+	t->overhead = sample(t->s, 2) ? (uint16_t)sample(t->s, 64) : 0;
+	t->mpu = sample(t->s, 2) ? (uint16_t)sample(t->s, 128) : 0;
+	t->linklayer = sample(t->s, 4) ? TC_LINKLAYER_ETHERNET : TC_LINKLAYER_ATM;
+}
+
 void sample_tree(struct sampler *s, struct arena *a, int ifindex, uint32_t max, struct kobj_set *out, FILE *batch,
 		 const char *other)
 {
 	struct tree t = {.s = s, .a = a, .ifindex = ifindex, .out = out, .batch = batch, .other = other, .next = 1};
-	struct kobj_qdisc *root = &add(&t, KOBJ_QDISC, 0)->qdisc;
 
-	t.left = 1 + sample(s, max);
-	t.overhead = sample(s, 2) ? (uint16_t)sample(s, 64) : 0;
-	t.mpu = sample(s, 2) ? (uint16_t)sample(s, 128) : 0;
-	t.linklayer = sample(s, 4) ? TC_LINKLAYER_ETHERNET : TC_LINKLAYER_ATM;
-	*root = (struct kobj_qdisc){.ifindex = ifindex, .handle = KOBJ_ROOT_HANDLE, .parent = TC_H_ROOT};
-	qdisc_defaults(&root->q, QDISC_HTB, &s->dev);
-	root->q.htb.default_minor = KOBJ_DEFAULT_MINOR;
+	choose_link(&t);
+	add_tree(&t, TC_H_ROOT, KOBJ_ROOT_HANDLE, max);
+	kobj_set_sort(out);
+}
+
+void sample_shards(struct sampler *s, struct arena *a, int ifindex, uint32_t shards, uint32_t max, struct kobj_set *out,
+		   FILE *batch, const char *other)
+{
+	struct tree t = {.s = s, .a = a, .ifindex = ifindex, .out = out, .batch = batch, .other = other, .next = 1};
+
+	choose_link(&t);
+	add_qdisc(&t, QDISC_MQ, TC_H_ROOT, KOBJ_ROOT_HANDLE);
+	out->v[out->n - 1].qdisc.q.mq.trees = shards;
 	if (batch)
-		fprintf(batch, "qdisc add dev %s root handle 5100: htb default fffe\n", other);
-	for (uint32_t tops = 1 + sample(s, 3); tops && t.left; tops--) {
-		uint64_t rate = sample(s, 4) ? between(s, 125000, 1250000000) : between(s, 4000000000, 20000000000);
-
-		add_classes(&t, TC_H_ROOT, 0, rate, 2 * rate);
-	}
+		fprintf(batch, "qdisc add dev %s root handle 5100: mq\n", other);
+	for (uint32_t i = 1; i <= shards; i++)
+		add_tree(&t, KOBJ_ROOT_HANDLE | i, KOBJ_SHARD(i), max / shards);
 	kobj_set_sort(out);
 }

@@ -23,5 +23,8 @@ void sample_qdisc(struct sampler *s, enum qdisc_kind kind, struct qdisc *q, char
  * Sorted. Commands for tc -batch, with the name of another interface, go to batch unless that is NULL. */
 void sample_tree(struct sampler *s, struct arena *a, int ifindex, uint32_t max, struct kobj_set *out, FILE *batch,
 		 const char *other);
+/* The same below an mq, one htb for each of so many queues, max classes of all together. */
+void sample_shards(struct sampler *s, struct arena *a, int ifindex, uint32_t shards, uint32_t max, struct kobj_set *out,
+		   FILE *batch, const char *other);
 
 #endif

@@ -29,6 +29,7 @@
 
 #define TREES     220
 #define CLASSES   24
+#define SHARDS    4 /* queues of the interfaces; every third tree is spread over them */
 #define OURS      "ours0"
 #define THEIRS    "tc0"
 #define OURS_IX   0x5100
@@ -231,7 +232,7 @@ static unsigned compare_qdiscs(const struct kobj_set *tree)
 
 /* ---- all of it ---- */
 
-static unsigned one_tree(struct nl *nl, struct sampler *s, size_t *objects, size_t *leaves)
+static unsigned one_tree(struct nl *nl, struct sampler *s, bool spread, size_t *objects, size_t *leaves)
 {
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
 	struct kobj_qdisc root = {.parent = TC_H_ROOT, .handle = KOBJ_ROOT_HANDLE};
@@ -244,7 +245,10 @@ static unsigned one_tree(struct nl *nl, struct sampler *s, size_t *objects, size
 
 	if (!f)
 		give_up("out of memory");
-	sample_tree(s, a, OURS_IX, CLASSES, &tree, f, THEIRS);
+	if (spread)
+		sample_shards(s, a, OURS_IX, SHARDS, CLASSES, &tree, f, THEIRS);
+	else
+		sample_tree(s, a, OURS_IX, CLASSES, &tree, f, THEIRS);
 	if (fclose(f) != 0)
 		give_up("out of memory");
 	make_ours(nl, a, &tree);
@@ -277,10 +281,11 @@ static void trees_are_those_of_tc(void **state)
 	if (!nl)
 		give_up("no netlink");
 	for (int i = 0; i < n_trees; i++)
-		fields += one_tree(nl, &s, &objects, leaves);
+		fields += one_tree(nl, &s, i % 3 == 2, &objects, leaves);
 	nl_close(nl);
 	assert_true(fields > objects);
-	printf("%d trees, %zu objects, %zu fields equal; leaves:", n_trees, objects, fields);
+	printf("%d trees, %d of them spread over %d queues, %zu objects, %zu fields equal; leaves:", n_trees,
+	       n_trees / 3, SHARDS, objects, fields);
 	for (int k = 0; k < QDISC_KINDS; k++)
 		if (leaves[k])
 			printf(" %s %zu", qdisc_name((enum qdisc_kind)k), leaves[k]);
@@ -305,6 +310,7 @@ int main(int argc, char **argv)
 	}
 	if (unshare(CLONE_NEWNET) < 0)
 		give_up("no network namespace");
-	run("ip link add name " OURS " index 20736 type ifb && ip link add name " THEIRS " index 20737 type ifb");
+	run("ip link add name " OURS " index 20736 numtxqueues 4 type ifb && ip link add name " THEIRS
+	    " index 20737 numtxqueues 4 type ifb");
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -678,11 +678,14 @@ static void from_any_tree_to_any_other(void **state)
 		struct kobj_set before, after;
 		struct applied *done;
 		struct refusal why;
+		bool spread = round / 2 % 3 == 2;
 		int err;
 
 		forget(w);
-		w->want.v[0].link.tx_queues = 1 + (round % 13 == 12);
-		if (sample(&s, 10))
+		w->want.v[0].link.tx_queues = spread ? 4 : 1 + (round % 13 == 12);
+		if (spread)
+			sample_shards(&s, w->a, w->ifb, 2 + sample(&s, 3), 25, &w->want, NULL, NULL);
+		else if (sample(&s, 10))
 			sample_tree(&s, w->a, w->ifb, 25, &w->want, NULL, NULL);
 		before = observe(w);
 		kernel_fail_at(w->k, (int)sample(&s, 60));
