@@ -272,6 +272,17 @@ static void one_tree_where_it_cannot_be_spread(void **state)
 	}
 }
 
+static void another_number_of_queues_is_another_mq(void **state)
+{
+	struct qdisc four = {.kind = QDISC_MQ, .mq = {4}}, two = {.kind = QDISC_MQ, .mq = {2}};
+
+	(void)state;
+	assert_true(qdisc_same(&four, &four));
+	assert_null(qdisc_fixed(&four, &four));
+	assert_false(qdisc_same(&four, &two));
+	assert_non_null(strstr(qdisc_fixed(&four, &two), "another number of queues"));
+}
+
 /* ---- the device ---- */
 
 static void write_mask(const char *dir, int queue, const char *name, const char *text)
@@ -333,6 +344,7 @@ int main(void)
 		cmocka_unit_test(each_queue_has_a_tree_with_a_default),
 		cmocka_unit_test(no_two_qdiscs_have_one_handle),
 		cmocka_unit_test(one_tree_where_it_cannot_be_spread),
+		cmocka_unit_test(another_number_of_queues_is_another_mq),
 		cmocka_unit_test(masks_of_processors_are_seen),
 		cmocka_unit_test(devices_without_an_answer_stay_as_they_are),
 	};
