@@ -181,6 +181,30 @@ static void police_levels(uint32_t levels)
 	(void)measure(what, "1 field", &p);
 }
 
+/* Classified, stamped and counted: what a paced packet costs. */
+static double edt(uint32_t n_rules)
+{
+	static struct range ports[QOSD_RULES_MAX];
+	static struct literal l[QOSD_RULES_MAX];
+	static struct rule v[QOSD_RULES_MAX];
+	struct rules rules = {.v = v, .n = n_rules};
+	struct packet_buf p = udp_packet(1000, (uint16_t)(n_rules - 1));
+	struct qosd_class_conf conf = {.kind = QOSD_KIND_EDT, .mult = 1, .shift = 10, .burst_ns = 50000000};
+	char what[64];
+
+	for (uint32_t i = 0; i < n_rules; i++) {
+		ports[i] = (struct range){i, i};
+		l[i] = (struct literal){.field = FIELD_DPORT, .ranges = &ports[i], .n = 1};
+		v[i] = (struct rule){.cls = &harness_classes[1], .literals = &l[i], .n = 1};
+	}
+	harness_conf(&h, 1, &conf);
+	h.spec.conf.paces = 1;
+	h.spec.conf.ingress = 0;
+	harness_rules(&h, &rules);
+	(void)snprintf(what, sizeof(what), "classify, %u rule%s, edt", n_rules, n_rules == 1 ? "" : "s");
+	return measure(what, "1 field", &p);
+}
+
 static double learn(void)
 {
 	struct qosd_set_conf set = {.from = QOSD_HOW_IP};
@@ -231,6 +255,8 @@ int main(void)
 	neighbour_sharing(true);
 	police_levels(1);
 	police_levels(3);
+	add_goal("classify, one rule, edt and statistics", edt(1), 60);
+	(void)edt(512);
 	add_goal("learn a known address", learn(), 20);
 	add_row("an empty program, taken off above", "1 field", empty_ns);
 	harness_close(&h);

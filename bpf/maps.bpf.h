@@ -234,6 +234,16 @@ struct addr_index {
 struct addr_index src_index SEC(".maps");
 struct addr_index dst_index SEC(".maps");
 
+struct steps {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_RDONLY_PROG);
+	__type(key, __u32);
+	__type(value, struct qosd_step);
+};
+struct steps src_steps SEC(".maps");
+struct steps dst_steps SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(max_entries, 1);

@@ -35,10 +35,33 @@ static __always_inline int and_row(struct bits *b, __u32 number)
 	return 0;
 }
 
-static __always_inline int and_address(struct bits *b, void *index, const struct qosd_lpm *key, __u32 *class_number)
+/* An IPv6 packet may have an address that stands for an IPv4 one. */
+static __always_inline int has_v4(const struct packet *p, const struct qosd_addr *a)
 {
-	const struct qosd_place *place = bpf_map_lookup_elem(index, key);
+	return !p->v6 || address_is_v4(a);
+}
 
+/* NULL: broken steps. */
+static __always_inline const struct qosd_place *take_steps(void *steps, const struct qosd_addr *a)
+{
+	__u32 number = 0;
+
+	for (int i = 0; i < 4; i++) {
+		const struct qosd_step *step = bpf_map_lookup_elem(steps, &number);
+		const struct qosd_place *at;
+
+		if (!step)
+			return NULL;
+		at = &step->at[a->b[12 + i]];
+		if (!(at->row & QOSD_STEP_MORE))
+			return at;
+		number = at->row & ~QOSD_STEP_MORE;
+	}
+	return NULL;
+}
+
+static __always_inline int and_place(struct bits *b, const struct qosd_place *place, __u32 *class_number)
+{
 	if (!place)
 		return -1;
 	*class_number = place->class_number;
@@ -152,10 +175,14 @@ static __always_inline int match_rules(struct __sk_buff *skb, const struct packe
 		err |= and_wide(b, &dport_index, p->dport);
 	if (table.uses & QOSD_USE_LENGTH)
 		err |= and_wide(b, &length_index, p->length < QOSD_LENGTH_MAX ? p->length : QOSD_LENGTH_MAX);
-	if (table.uses & QOSD_USE_SRC)
-		err |= and_address(b, &src_index, &p->src, &b->src_class);
-	if (table.uses & QOSD_USE_DST)
-		err |= and_address(b, &dst_index, &p->dst, &b->dst_class);
+	if (table.uses & QOSD_USE_SRC_STEPS && has_v4(p, &p->src.addr))
+		err |= and_place(b, take_steps(&src_steps, &p->src.addr), &b->src_class);
+	else if (table.uses & QOSD_USE_SRC)
+		err |= and_place(b, bpf_map_lookup_elem(&src_index, &p->src), &b->src_class);
+	if (table.uses & QOSD_USE_DST_STEPS && has_v4(p, &p->dst.addr))
+		err |= and_place(b, take_steps(&dst_steps, &p->dst.addr), &b->dst_class);
+	else if (table.uses & QOSD_USE_DST)
+		err |= and_place(b, bpf_map_lookup_elem(&dst_index, &p->dst), &b->dst_class);
 	for (__u32 i = 0; i < QOSD_ATOMS_MAX; i++) {
 		if (i >= table.n_atoms)
 			break;

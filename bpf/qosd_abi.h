@@ -342,7 +342,9 @@ enum qosd_use {
 	QOSD_USE_LENGTH = 256,
 	QOSD_USE_TCP_FLAGS = 512,
 	QOSD_USE_ICMP_TYPE = 1024,
-	QOSD_USE_RUNS = 2048, /* rules whose class an address tells */
+	QOSD_USE_RUNS = 2048,      /* rules whose class an address tells */
+	QOSD_USE_SRC_STEPS = 4096, /* IPv4 sources are looked up in steps, not in the trie */
+	QOSD_USE_DST_STEPS = 8192,
 };
 
 /* What stands for "the packet has none" in each field. */
@@ -369,6 +371,14 @@ struct qosd_wide_index {
 struct qosd_place {
 	__u32 row;          /* of all prefixes that cover it */
 	__u32 class_number; /* where a run tells its rules apart by this address; 0: no rule of it has the address */
+};
+
+/* The same for IPv4, by the bytes of the address: an entry for each value that a byte has. With QOSD_STEP_MORE in its
+ * row it leads to the step of that number, for the next byte; else the longest prefix ends there. The first byte's step
+ * is number 0. */
+#define QOSD_STEP_MORE 0x80000000u
+struct qosd_step {
+	struct qosd_place at[256];
 };
 
 /* Many rules that differ in nothing but one address share a bit, and the address says whose it is. */
@@ -429,6 +439,7 @@ static_assert(sizeof(struct qosd_key_conf) == 40, "key_conf");
 static_assert(sizeof(struct qosd_key_stats) == 64, "key_stats");
 static_assert(sizeof(struct qosd_set_stats) == 48, "set_stats");
 static_assert(sizeof(struct qosd_place) == 8, "place");
+static_assert(sizeof(struct qosd_step) == 2048, "step");
 static_assert(sizeof(struct qosd_rule) == 8, "rule");
 static_assert(sizeof(struct qosd_atom) == 16, "atom");
 static_assert(sizeof(struct qosd_table_conf) == 80 + 16 * QOSD_ATOMS_MAX, "table_conf");

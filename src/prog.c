@@ -182,7 +182,7 @@ struct own_map {
 	size_t n, key_step, value_step; /* from one to the next, in bytes */
 };
 
-#define OWN_MAPS_MAX 10
+#define OWN_MAPS_MAX 12
 
 struct own_maps {
 	struct own_map v[OWN_MAPS_MAX];
@@ -305,8 +305,18 @@ static int own_rows(struct load *l, const struct tables *t)
 	return own_map(&l->own, (struct own_map){.map = l->o->maps.rows, .values = l->rows, .n = t->rows.n});
 }
 
-static int own_prefixes(struct load *l, struct bpf_map *map, const struct tables_prefix *v, size_t n)
+static int own_steps(struct load *l, struct bpf_map *map, const struct tables_steps *s)
 {
+	return s->n ? own_map(&l->own, (struct own_map){.map = map, .values = s->v, .n = s->n}) : 0;
+}
+
+/* The IPv4 ones, which are the last, are left out where there are steps for them. */
+static int own_prefixes(struct load *l, struct bpf_map *map, const struct tables_prefix *v, size_t n, bool has_steps)
+{
+	static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+
+	while (has_steps && n && v[n - 1].key.prefixlen >= 96 && memcmp(v[n - 1].key.addr.b, v4, sizeof(v4)) == 0)
+		n--;
 	return n ? own_map(&l->own, (struct own_map){map, &v->key, &v->place, n, sizeof(*v), sizeof(*v)}) : 0;
 }
 
@@ -327,8 +337,10 @@ static int own_tables(struct load *l, const struct tables *t)
 	err = err ? err : own_table(l, l->o->maps.sport_index, t->sport);
 	err = err ? err : own_table(l, l->o->maps.dport_index, t->dport);
 	err = err ? err : own_table(l, l->o->maps.length_index, t->length);
-	err = err ? err : own_prefixes(l, l->o->maps.src_index, t->src.v, t->src.n);
-	return err ? err : own_prefixes(l, l->o->maps.dst_index, t->dst.v, t->dst.n);
+	err = err ? err : own_prefixes(l, l->o->maps.src_index, t->src.v, t->src.n, t->src_steps.n > 0);
+	err = err ? err : own_prefixes(l, l->o->maps.dst_index, t->dst.v, t->dst.n, t->dst_steps.n > 0);
+	err = err ? err : own_steps(l, l->o->maps.src_steps, &t->src_steps);
+	return err ? err : own_steps(l, l->o->maps.dst_steps, &t->dst_steps);
 }
 
 /* What a key begins with: zeros, as many as a key's value has. */

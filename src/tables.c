@@ -6,6 +6,7 @@
 
 #include "digest.h"
 #include "runs.h"
+#include "steps.h"
 
 #define BUCKETS    4096
 #define V4_BITS    96 /* ::ffff:0:0/96 holds the IPv4 addresses */
@@ -573,6 +574,10 @@ struct tables *tables_build(struct arena *a, struct diag *d, const struct rules 
 	if (fits) {
 		build_addresses(b, FIELD_SRC, QOSD_USE_SRC, &t->src.v, &t->src.n);
 		build_addresses(b, FIELD_DST, QOSD_USE_DST, &t->dst.v, &t->dst.n);
+		if (t->src.n && steps_build(a, t->src.v, t->src.n, &t->src_steps))
+			t->conf.uses |= QOSD_USE_SRC_STEPS;
+		if (t->dst.n && steps_build(a, t->dst.v, t->dst.n, &t->dst_steps))
+			t->conf.uses |= QOSD_USE_DST_STEPS;
 	}
 	arena_free(b->scratch);
 	free(b);
@@ -610,12 +615,15 @@ static void and_row(struct tables_row *bits, const struct tables *t, uint32_t nu
 		bits->w[i] &= t->rows.v[number].w[i];
 }
 
-static struct qosd_place longest_prefix(const struct tables_prefix *v, size_t n, const struct in6_addr *addr)
+static struct qosd_place longest_prefix(const struct tables_prefix *v, size_t n, const struct tables_steps *steps,
+					const struct in6_addr *addr)
 {
 	struct qosd_lpm key = {.prefixlen = 128};
 	const struct tables_prefix *best = NULL;
 
 	memcpy(&key.addr, addr, sizeof(key.addr));
+	if (steps->n && is_v4(&key))
+		return steps_find(steps, addr);
 	for (size_t i = 0; i < n; i++)
 		if (lpm_covers(&v[i].key, &key) && (!best || v[i].key.prefixlen > best->key.prefixlen))
 			best = &v[i];
@@ -668,11 +676,11 @@ int tables_match(const struct tables *t, const struct packet_fields *p, uint32_t
 	if (t->length)
 		and_row(&bits, t, t->length->row[p->length < QOSD_LENGTH_MAX ? p->length : QOSD_LENGTH_MAX]);
 	if (t->src.n) {
-		src = longest_prefix(t->src.v, t->src.n, &p->src);
+		src = longest_prefix(t->src.v, t->src.n, &t->src_steps, &p->src);
 		and_row(&bits, t, src.row);
 	}
 	if (t->dst.n) {
-		dst = longest_prefix(t->dst.v, t->dst.n, &p->dst);
+		dst = longest_prefix(t->dst.v, t->dst.n, &t->dst_steps, &p->dst);
 		and_row(&bits, t, dst.row);
 	}
 	for (uint32_t i = 0; i < t->conf.n_atoms; i++) {

@@ -19,6 +19,10 @@ struct tables_prefix {
 	struct qosd_place place;
 };
 
+struct tables_steps {
+	VEC(struct qosd_step);
+};
+
 struct tables {
 	struct qosd_table_conf conf;
 	VEC(struct tables_row) rows; /* no two alike; index and atoms hold their numbers */
@@ -27,7 +31,8 @@ struct tables {
 	uint32_t *bit;                  /* of each rule that this was built from; those of a run share one */
 	struct qosd_small_index *small; /* NULL: none of its fields is in use */
 	struct qosd_wide_index *sport, *dport, *length; /* NULL: not in use */
-	VEC(struct tables_prefix) src, dst; /* not in use: empty; else ::/0 and ::ffff:0:0/96 are among them */
+	VEC(struct tables_prefix) src, dst;       /* not in use: empty; else ::/0 and ::ffff:0:0/96 are among them */
+	struct tables_steps src_steps, dst_steps; /* the IPv4 ones of them once more; empty: too many for that */
 };
 
 /* What the rules' names mean here and now. Every function returns a number, or -1 / 0 as said. */

@@ -16,6 +16,7 @@
 
 #include "../bpf/random_rules.h"
 #include "runs.h"
+#include "steps.h"
 
 #define ALL_FIELDS ((1u << FIELDS) - 1)
 #define CLASSES    40
@@ -151,7 +152,7 @@ static void first_rule_that_holds_wins(void **state)
 	assert_int_equal(t->rules[0].class_number, 1);
 	assert_int_equal(t->rules[1].class_number, 2);
 	assert_int_equal(t->conf.words, 1);
-	assert_int_equal(t->conf.uses, QOSD_USE_DST | QOSD_USE_DPORT);
+	assert_int_equal(t->conf.uses, QOSD_USE_DST | QOSD_USE_DST_STEPS | QOSD_USE_DPORT);
 	assert_null(t->sport);
 	assert_null(t->small);
 }
@@ -439,6 +440,37 @@ static void more_questions_than_atoms_are_told(void **state)
 	assert_string_equal(diag_get(f->diag, 0)->id, "too-many-tests");
 }
 
+/* An address more in each of so many networks: the steps end where memory is worth more, and the trie has all. */
+static void too_scattered_addresses_are_left_to_the_trie(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = STEPS_MAX + 1;
+	struct tables_prefix *v = arena_array(f->arena, n, sizeof(*v));
+	struct tables_steps steps = {0};
+
+	v[0].key.prefixlen = 96;
+	v[0].key.addr.b[10] = v[0].key.addr.b[11] = 0xff;
+	for (size_t i = 1; i < n; i++) {
+		v[i].key = v[0].key;
+		v[i].key.prefixlen = 128;
+		v[i].key.addr.b[12] = 10;
+		v[i].key.addr.b[13] = (uint8_t)(i >> 8);
+		v[i].key.addr.b[14] = (uint8_t)i;
+		v[i].place = (struct qosd_place){7, (uint32_t)i};
+	}
+	assert_false(steps_build(f->arena, v, n, &steps));
+	assert_int_equal(steps.n, 0);
+	assert_true(steps_build(f->arena, v, 10001, &steps));
+	for (size_t i = 1; i <= 10000; i++) {
+		struct in6_addr a;
+
+		memcpy(&a, &v[i].key.addr, sizeof(a));
+		assert_int_equal(steps_find(&steps, &a).class_number, i);
+		a.s6_addr[15] = 1;
+		assert_int_equal(steps_find(&steps, &a).class_number, 0);
+	}
+}
+
 static void no_rules_at_all(void **state)
 {
 	struct fixture *f = *state;
@@ -483,6 +515,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(continue_goes_on_behind_the_last_rule_of_the_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(alike_rules_share_rows, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_questions_than_atoms_are_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(too_scattered_addresses_are_left_to_the_trie, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_rules_at_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(digest_follows_the_content, setup, teardown),
 	};
