@@ -14,6 +14,7 @@
 
 /* Where a packet pays, and is counted. */
 struct key_at {
+	struct qosd_class_clock *own; /* NULL: it shares one */
 	__u64 *last_ns;
 	struct qosd_key_stats *stats; /* of this CPU; NULL: nowhere */
 };
@@ -127,13 +128,14 @@ static __always_inline int key_find(struct act *a, __u32 number, const struct qo
 	if (!shared)
 		return -1;
 	entry = key_entry(a, number, key, shared);
+	at->own = entry;
 	at->stats = NULL;
 	if (!entry) {
 		at->last_ns = &shared->shared_ns;
 		__sync_fetch_and_add(&shared->shared_packets, a->wire.packets);
 		return 0;
 	}
-	at->last_ns = &((struct qosd_class_clock *)entry)->last_ns;
+	at->last_ns = &at->own->last_ns;
 	if (cpu < cpus)
 		at->stats = entry + sizeof(struct qosd_class_clock) + cpu * sizeof(struct qosd_key_stats);
 	return 0;
@@ -161,6 +163,32 @@ static __always_inline int key_conforms(const struct act *a, const struct qosd_k
 	return clock_take(last_ns, a->now, key_ns(a->wire.bytes, rate), burst);
 }
 
+/* EDT: the departure time that the key allows; 0: it would wait beyond the horizon. */
+static __always_inline int key_departs(struct act *a, const struct qosd_class_conf *c, const struct qosd_key_conf *kc,
+				       __u64 rate, const struct key_at *at)
+{
+	__u64 start;
+
+	if (!rate) {
+		*(volatile __u64 *)at->last_ns = a->now;
+		return 1;
+	}
+	if (at->own)
+		edt_follow(at->own, a->now, ~rate, kc->burst_ns);
+	start = edt_book(at->last_ns, a->now, key_ns(a->wire.bytes, rate), kc->burst_ns);
+	if (start == EDT_BEYOND)
+		return 0;
+	if (!a->start) {
+		a->horizon = kc->burst_ns;
+		a->ecn_ns = c->ecn_ns;
+	}
+	if (start > a->start)
+		a->start = start;
+	if (at->stats)
+		at->stats->delay_ns += (start - a->now) * a->wire.packets;
+	return 1;
+}
+
 /* Global: verified by itself, and only where a class has `per`. Too large a packet costs nothing. */
 __noinline int charge_key(struct act *a, __u32 number)
 {
@@ -184,7 +212,9 @@ __noinline int charge_key(struct act *a, __u32 number)
 		a->error = 1;
 		return VERDICT_PASS;
 	}
-	if (c->mtu && a->wire.largest > c->mtu)
+	if (hook.paces && kc->kind == QOSD_KIND_EDT)
+		conforming = key_departs(a, c, kc, rate, &at);
+	else if (c->mtu && a->wire.largest > c->mtu)
 		conforming = 0;
 	else
 		conforming = key_conforms(a, kc, rate, at.last_ns);
@@ -197,6 +227,27 @@ __noinline int charge_key(struct act *a, __u32 number)
 		}
 	}
 	return conforming ? VERDICT_PASS : VERDICT_EXCEED;
+}
+
+/* EDT: a class above drops what departed from this key, which gets back what it paid; or it departs with a mark. */
+__noinline int settle_key(struct act *a, __u32 number, __u32 dropped)
+{
+	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
+	const struct qosd_key_conf *kc = bpf_map_lookup_elem(&key_conf, &number);
+	struct key_scratch *scratch = key_scratch_of();
+	struct key_at at;
+	__u64 rate;
+
+	if (!a || !c || !c->keyed || !kc || !scratch)
+		return 0;
+	rate = key_of(scratch, kc, &scratch->key);
+	if (key_find(a, number, &scratch->key, &at))
+		return 0;
+	if (dropped && rate)
+		edt_unbook(at.last_ns, key_ns(a->wire.bytes, rate));
+	if (!dropped && at.stats)
+		at.stats->mark_packets += a->wire.packets;
+	return 0;
 }
 
 #endif

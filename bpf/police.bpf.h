@@ -149,6 +149,10 @@ __noinline int charge(struct act *a, __u32 number)
 	if (c->exceed == QOSD_EXCEED_DROP) {
 		s->drop_packets += a->wire.packets;
 		s->drop_bytes += a->wire.bytes;
+		if (hook.paces && hook.keyed) { /* where there is nothing else to be over */
+			s->horizon_packets += a->wire.packets;
+			s->horizon_bytes += a->wire.bytes;
+		}
 		return VERDICT_DROP;
 	}
 	s->exceed_packets += a->wire.packets;
@@ -193,6 +197,11 @@ static __always_inline int was_paid(const struct act *a, __u32 number)
 	return found;
 }
 
+/* per.bpf.h: the packet at its key in a class with `per`. VERDICT_PASS, or VERDICT_EXCEED: over the key's rate. */
+int charge_key(struct act *a, __u32 number);
+/* EDT: a class above drops it, or it departs with a mark. */
+int settle_key(struct act *a, __u32 number, __u32 dropped);
+
 /* A class further up drops what departed from this one. Global: verified once, not once a level. */
 __noinline int return_to(struct act *a, __u32 number)
 {
@@ -226,15 +235,14 @@ static __always_inline void settle(struct act *a, const __u32 *way, int n, int v
 		return;
 	a->marked = a->ecn_ns && a->start - a->now > a->ecn_ns && (a->ecn == ECN_ECT0 || a->ecn == ECN_ECT1);
 	for (int i = 0; i < QOSD_DEPTH_MAX && i < n; i++) {
+		if (hook.keyed && (verdict == VERDICT_DROP || a->marked))
+			settle_key(a, way[i], verdict == VERDICT_DROP);
 		if (verdict == VERDICT_DROP)
 			return_to(a, way[i]);
 		else
 			count_departure(a, way[i]);
 	}
 }
-
-/* per.bpf.h: the packet at its key in a class with `per`. VERDICT_PASS, or VERDICT_EXCEED: over the key's rate. */
-int charge_key(struct act *a, __u32 number);
 
 /* The packet at class number and up to the root. Global: verified once, not once a class that continues. */
 __noinline int act_class(struct act *a, __u32 number)
@@ -260,6 +268,8 @@ __noinline int act_class(struct act *a, __u32 number)
 			a->over_key = charge_key(a, number) != VERDICT_PASS;
 		at = charge(a, number);
 		if (at == VERDICT_DROP) {
+			if (hook.paces && hook.keyed && !a->over_key) /* the class, and not the key */
+				settle_key(a, number, 1);
 			if (hook.paces)
 				settle(a, way, depth, at);
 			return VERDICT_DROP;

@@ -239,19 +239,26 @@ static void check_exceed(struct checker *k, const struct model_hook *h, const st
 }
 
 /* A horizon is a queue: one that cannot hold a packet behind another is none. */
-static void check_horizon(struct checker *k, const struct model_hook *h, const struct model_class *c)
+static void look_at_horizon(struct checker *k, const struct model_hook *h, const struct model_class *c,
+			    uint64_t rate_Bps, struct pos pos)
 {
-	unsigned __int128 bytes = (unsigned __int128)c->rate_Bps * h->horizon_ns / NS_PER_S;
+	unsigned __int128 bytes = (unsigned __int128)rate_Bps * h->horizon_ns / NS_PER_S;
 	char rate[TEXT_MAX], horizon[TEXT_MAX], carries[TEXT_MAX];
 
-	if (!c->rate_Bps || bytes >= 2 * LARGE_FRAME)
+	if (!rate_Bps || bytes >= 2 * LARGE_FRAME)
 		return;
-	diag_warning(k->d, c->rate_pos, "short-horizon",
+	diag_warning(k->d, pos, "short-horizon",
 		     "the rate %s of \"%s\" carries %s within the horizon of %s, less than two large packets: most of "
 		     "what comes behind one is dropped, and TCP will not reach the rate",
-		     text_format_rate(rate, c->rate_Bps), c->name, text_format_size(carries, (uint64_t)bytes),
+		     text_format_rate(rate, rate_Bps), c->name, text_format_size(carries, (uint64_t)bytes),
 		     text_format_time(horizon, h->horizon_ns));
 	diag_note(k->d, h->horizon_pos, "the policy's horizon");
+}
+
+static void check_horizon(struct checker *k, const struct model_hook *h, const struct model_class *c)
+{
+	look_at_horizon(k, h, c, c->rate_Bps, c->rate_pos);
+	look_at_horizon(k, h, c, c->per.rate_Bps, c->per.rate_pos);
 }
 
 typedef void class_check(struct checker *k, const struct model_hook *h, const struct model_class *c);
@@ -260,7 +267,8 @@ typedef void class_check(struct checker *k, const struct model_hook *h, const st
 static class_check *const police_checks[] = {check_rate,  check_sum,      check_burst,  check_burst_time, check_depth,
 					     check_reach, check_continue, check_exceed, check_per,        NULL};
 static class_check *const police_root_checks[] = {check_sum, check_burst, check_burst_time, NULL};
-static class_check *const edt_checks[] = {check_rate, check_sum, check_depth, check_reach, check_horizon, NULL};
+static class_check *const edt_checks[] = {check_rate,    check_sum, check_depth, check_reach,
+					  check_horizon, check_per, NULL};
 static class_check *const edt_root_checks[] = {check_sum, check_horizon, NULL};
 static class_check *const htb_checks[] = {check_rate,  check_ceil,  check_sum, check_htb_bursts,
 					  check_depth, check_reach, NULL};

@@ -603,8 +603,6 @@ static void build_per(struct builder *b, const struct model_hook *h, struct mode
 	out->prefix6 = per->prefix6.set ? (uint8_t)per->prefix6.v : PER_PREFIX6;
 	out->max = per->max.set ? (uint32_t)per->max.v : PER_MAX;
 	out->timeout_ns = per->timeout.set ? per->timeout.v : PER_TIMEOUT_NS;
-	if (h->type != POLICY_POLICE)
-		return;
 	if (!w->burst.set)
 		out->burst_ns = BURST_DEFAULT_NS;
 	else if (w->burst.is_time)

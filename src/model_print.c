@@ -718,10 +718,11 @@ static void print_edt_rate(FILE *out, int indent, const struct model_class *c, e
 {
 	char rate[TEXT_MAX], burst[TEXT_MAX];
 
-	if (!c->rate_Bps)
-		return;
-	(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(rate, c->rate_Bps));
-	if (engine == ENGINE_AUTO)
+	if (c->rate_Bps)
+		(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(rate, c->rate_Bps));
+	if (c->per.key)
+		print_per(out, indent, &c->per);
+	if (engine == ENGINE_AUTO && c->rate_Bps)
 		(void)fprintf(out, "%*s# without fq policed, with a burst of %s\n", indent, "",
 			      text_format_size(burst, c->burst));
 }

@@ -354,7 +354,7 @@ static void want_class_keys(struct planner *p, const struct plan_hook *h, const 
 		.burst_ns = per->burst_ns,
 		.burst_bytes = per->burst_bytes < KEY_BURST_MAX ? per->burst_bytes : KEY_BURST_MAX,
 		.set = (uint32_t)(slot + 1),
-		.kind = QOSD_KIND_POLICE,
+		.kind = h->engine == ENGINE_FQ ? QOSD_KIND_EDT : QOSD_KIND_POLICE,
 		.side = is_source(h, per->key) ? QOSD_KEY_SRC : QOSD_KEY_DST,
 		.prefix4 = (uint8_t)(96 + per->prefix4),
 		.prefix6 = per->prefix6,
@@ -363,6 +363,10 @@ static void want_class_keys(struct planner *p, const struct plan_hook *h, const 
 	struct kobj *o = want_key_map(p, h, MAP_CLASS_KEYS, per->pos, what,
 				      arena_printf(p->a, "%s/%u/keys", h->path, pc->number));
 
+	if (h->engine == ENGINE_FQ) {
+		conf.burst_ns = h->hook->horizon_ns;
+		conf.burst_bytes = 0;
+	}
 	o->map.outer = arena_printf(p->a, "%s/keys", h->path);
 	o->map.slot = pc->number;
 	o->map.max_entries = per->max;
@@ -413,8 +417,9 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 		conf.kind = is_policed(c) ? QOSD_KIND_COUNT : QOSD_KIND_PASS;
 	} else if (h->engine == ENGINE_FQ) {
 		conf.kind = c->rate_Bps ? QOSD_KIND_EDT : QOSD_KIND_PASS;
-		if (c->rate_Bps) {
+		if (c->rate_Bps)
 			tc_rate_mult(c->rate_Bps, &conf.mult, &conf.shift);
+		if (c->rate_Bps || c->per.key) {
 			conf.burst_ns = h->hook->horizon_ns;
 			conf.ecn_ns = (uint32_t)h->hook->ecn_ns;
 		}

@@ -25,16 +25,40 @@ static uint64_t add_rates(uint64_t a, uint64_t b)
 	return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* The highest rate of any key of the class: its own, or an element's. */
+static uint64_t key_rate(const struct model_hook *m, const struct model_per *per)
+{
+	uint64_t most = per->rate_Bps;
+
+	for (size_t i = 0; per->set && i < per->set->n_elements; i++) {
+		const struct model_element *e = &per->set->elements[i];
+		uint64_t own = m->up ? e->up_Bps : e->down_Bps;
+
+		most = own > most ? own : most;
+	}
+	return most;
+}
+
+static void find_key_rates(const struct model_hook *m, const struct model_per *per, uint64_t *all, uint64_t *one)
+{
+	uint64_t each = key_rate(m, per);
+
+	*one = each > *one ? each : *one;
+	*all = add_rates(*all, each > UINT64_MAX / per->max ? UINT64_MAX : each * per->max);
+}
+
 /* What all classes send together, and what one flow sends at most. */
-static void find_rates(const struct model_class *c, uint64_t *all, uint64_t *one)
+static void find_rates(const struct model_hook *m, const struct model_class *c, uint64_t *all, uint64_t *one)
 {
 	if (c->rate_Bps) {
 		*all = add_rates(*all, c->rate_Bps);
 		*one = c->rate_Bps > *one ? c->rate_Bps : *one;
 		return;
 	}
+	if (c->per.key)
+		find_key_rates(m, &c->per, all, one);
 	for (size_t i = 0; i < c->n_children; i++)
-		find_rates(c->children[i], all, one);
+		find_rates(m, c->children[i], all, one);
 }
 
 /* A stamp beyond fq's horizon is none of ours: sent then, not dropped. */
@@ -45,7 +69,7 @@ static struct qdisc fq_of(const struct model_hook *m, const struct link *dev)
 	uint64_t all = 0, one = 0;
 	struct qdisc q;
 
-	find_rates(m->root, &all, &one);
+	find_rates(m, m->root, &all, &one);
 	qdisc_defaults(&q, QDISC_FQ, &device);
 	q.fq.limit = packets_in(all, m->horizon_ns, LIMIT_MIN);
 	q.fq.flow_limit = packets_in(one, m->horizon_ns, FLOW_LIMIT_MIN);

@@ -364,6 +364,90 @@ static void room_is_found_again(void **state)
 	assert_true(has_key("10.0.0.2"));
 }
 
+/* ---- departure times ---- */
+
+/* Its departure, or 0 if it is dropped. */
+static uint64_t departs(const char *from, size_t n)
+{
+	struct packet_buf p = packet_from(from, "10.255.255.255", n);
+	struct __sk_buff ctx = {0};
+
+	p.b[p.l3 + 1] = 2; /* ECT(0) */
+	packet_done(&p);
+	return harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL) == TC_ACT_SHOT ? 0 : ctx.tstamp;
+}
+
+/* A byte a second for each, 1000 s ahead; all together limited by class 2. */
+static void load_edt(uint64_t horizon_of_all)
+{
+	struct qosd_class_conf c = {
+		.kind = QOSD_KIND_PASS, .keyed = 1, .burst_ns = 1000 * S, .ecn_ns = 2000000000, .parent = 2};
+	struct qosd_class_conf all = {.kind = QOSD_KIND_EDT, .mult = 1000000000, .burst_ns = horizon_of_all};
+	struct qosd_key_conf conf = keys(1, 0);
+
+	h.spec.conf.paces = 1;
+	h.spec.conf.ingress = 0;
+	conf.kind = QOSD_KIND_EDT;
+	conf.burst_ns = 1000 * S;
+	conf.set = 1 + 3;
+	conf.up = 1;
+	harness_set(&h, 3, &(struct qosd_set_conf){0}, 0);
+	all.kind = horizon_of_all ? QOSD_KIND_EDT : QOSD_KIND_PASS;
+	harness_conf(&h, 1, &c);
+	harness_conf(&h, 2, &all);
+	harness_keys(&h, 1, &conf, 16);
+	harness_rules(&h, &one_rule);
+}
+
+static void every_address_departs_by_its_own_clock(void **state)
+{
+	uint64_t before = now_ns(), first, second;
+
+	(void)state;
+	load_edt(0);
+	first = departs("10.0.0.1", 600);
+	assert_in_range(first, before, now_ns());
+	second = departs("10.0.0.1", 600);
+	assert_true(second == first + 600 * S);
+	second = departs("10.0.0.2", 600);
+	assert_in_range(second, before, now_ns());
+	assert_int_equal(departs("10.0.0.1", 600), 0); /* 1200 s from now */
+	assert_int_equal(key("10.0.0.1").stats.drop_packets, 1);
+	assert_in_range(key("10.0.0.1").stats.delay_ns, 599 * S, 600 * S);
+	assert_int_equal(key("10.0.0.1").stats.mark_packets, 1);
+	assert_int_equal(harness_stats(&h, 1).horizon_packets, 1);
+	assert_int_equal(harness_stats(&h, 1).drop_packets, 1);
+	assert_int_equal(harness_hook_stats(&h).errors, 0);
+}
+
+static void what_a_class_above_drops_is_paid_back(void **state)
+{
+	uint64_t clock;
+
+	(void)state;
+	load_edt(100 * S); /* one of 600 bytes is 600 s of all together */
+	assert_true(departs("10.0.0.1", 600) != 0);
+	clock = key("10.0.0.1").clock.last_ns;
+	assert_int_equal(departs("10.0.0.1", 300), 0);
+	assert_true(key("10.0.0.1").clock.last_ns == clock);
+	assert_int_equal(departs("10.0.0.2", 300), 0);
+	assert_int_equal(harness_stats(&h, 2).drop_packets, 2);
+}
+
+static void a_higher_rate_of_an_element_counts_at_once(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	load_edt(0);
+	first = departs("10.0.0.1", 900);
+	assert_true(departs("10.0.0.1", 900) == first + 900 * S);
+	assert_int_equal(departs("10.0.0.1", 60), 0);
+	harness_written(&h, 3, "10.0.0.1", 1000, 0);
+	first = departs("10.0.0.1", 1000);
+	assert_in_range(first, now_ns() + 990 * S, now_ns() + 1000 * S); /* what was booked stays within the horizon */
+}
+
 /* ---- two CPUs ---- */
 
 static pthread_barrier_t ready;
@@ -455,6 +539,9 @@ int main(void)
 		TEST(ipv4_is_not_in_a_prefix_of_ipv6),
 		TEST(who_finds_no_room_shares_a_clock),
 		TEST(room_is_found_again),
+		TEST(every_address_departs_by_its_own_clock),
+		TEST(what_a_class_above_drops_is_paid_back),
+		TEST(a_higher_rate_of_an_element_counts_at_once),
 		TEST(two_cpus_lose_nothing),
 		TEST(two_cpus_get_the_rate),
 	};
