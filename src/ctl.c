@@ -19,9 +19,8 @@
 #include "mem.h"
 #include "wire.h"
 
-#define TIMEOUT_S    10 /* for the whole request, and again for the whole answer */
-#define GROUPS_MAX   1024
-#define READ_AT_ONCE (1u << 20) /* bytes: for the newline of a long request all of it is searched again each time */
+#define TIMEOUT_S  10 /* for the whole request, and again for the whole answer */
+#define GROUPS_MAX 1024
 
 struct client {
 	struct client *next;
@@ -31,6 +30,7 @@ struct client {
 	struct ucred who;
 	bool may_look;
 	bool answered;
+	size_t searched; /* bytes of the request without a newline so far: it comes in small pieces */
 };
 
 struct ctl {
@@ -154,6 +154,18 @@ static size_t longest_request(const struct client *c)
 	return is_root(c) ? WIRE_CHANGE_MAX : WIRE_REQUEST_MAX;
 }
 
+/* The request without its newline, malloced; NULL: it is not whole yet. */
+static char *read_request(struct client *c, struct evbuffer *in, size_t *len)
+{
+	struct evbuffer_ptr from;
+
+	if (evbuffer_ptr_set(in, &from, c->searched, EVBUFFER_PTR_SET) == 0 &&
+	    evbuffer_search_eol(in, &from, NULL, EVBUFFER_EOL_LF).pos >= 0)
+		return evbuffer_readln(in, len, EVBUFFER_EOL_LF);
+	c->searched = evbuffer_get_length(in);
+	return NULL;
+}
+
 static void on_read(struct bufferevent *bev, void *arg)
 {
 	struct evbuffer *in = bufferevent_get_input(bev);
@@ -163,7 +175,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 
 	if (c->answered)
 		return;
-	line = evbuffer_readln(in, &len, EVBUFFER_EOL_LF);
+	line = read_request(c, in, &len);
 	if (line)
 		serve(c, line, len);
 	else if (evbuffer_get_length(in) > longest_request(c))
@@ -225,7 +237,6 @@ static struct client *client_new(struct ctl *ctl, int fd, const struct ucred *wh
 	bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
 	/* Read no further than one byte beyond the limit. */
 	bufferevent_setwatermark(c->bev, EV_READ, 0, longest_request(c) + 1);
-	(void)bufferevent_set_max_single_read(c->bev, READ_AT_ONCE); /* with less it is only slower */
 	c->next = ctl->clients;
 	ctl->clients = c;
 	ctl->n_clients++;
