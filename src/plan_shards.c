@@ -104,24 +104,59 @@ static void follow_tops(struct plan_hook *h)
 	}
 }
 
-/* No class can hold back what several queues send: each tree has a part of the policy's rate, as its classes' rates are
- * to those of all, with a little for what strays into it. */
-static void divide_rate(struct plan_hook *h, const uint64_t *load)
+static int descending(const void *left, const void *right)
 {
-	uint64_t rate = h->hook->root->rate_Bps, stray = rate / STRAY_SHARE / h->n_shards;
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return (a < b) - (a > b);
+}
+
+/* What those have who need no more, once the others have what they need: all of rate is given out. Without a need above
+ * an equal share that is the share, whatever the needs are. */
+static uint64_t common_part(struct planner *p, const uint64_t *need, size_t n, uint64_t rate)
+{
+	uint64_t *sorted = arena_array(p->a, n, sizeof(*sorted));
+	size_t left = n;
+
+	memcpy(sorted, need, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), descending);
+	for (size_t i = 0; left > 1 && sorted[i] > rate / left; i++, left--)
+		rate -= sorted[i];
+	return rate / left;
+}
+
+/* No class can hold back what several queues send: each tree has a part of the policy's rate. It is the same for all
+ * that have classes, but where those need more; so a class that changes mostly changes no part. A tree without classes
+ * has what strays need. Where that is too much for the policy's rate, each has as much as its needs are of all. load is
+ * by shard, from 0. */
+static void divide_rate(struct planner *p, struct plan_hook *h, const uint64_t *load)
+{
+	uint64_t rate = h->hook->root->rate_Bps, stray = rate / STRAY_SHARE / h->n_shards, for_classes = rate, common;
+	uint64_t *need = arena_array(p->a, h->n_shards, sizeof(*need));
 	unsigned __int128 all = 0;
+	size_t n = 0;
 
-	if (stray < STRAY_MIN_Bps)
-		stray = STRAY_MIN_Bps;
-	for (uint32_t i = 0; i < h->n_shards; i++)
-		all += load[i] + (i + 1 == h->default_shard ? 0 : stray);
+	h->stray_Bps = stray > STRAY_MIN_Bps ? stray : STRAY_MIN_Bps;
 	for (uint32_t i = 0; i < h->n_shards; i++) {
-		unsigned __int128 weight = load[i] + (i + 1 == h->default_shard ? 0 : stray);
-		uint64_t part = (uint64_t)(rate * weight / all);
+		uint64_t part = load[i] + (i + 1 == h->default_shard ? 0 : h->stray_Bps);
 
-		h->parts_Bps[i] = part > PART_MIN_Bps ? part : PART_MIN_Bps;
+		all += h->parts_Bps[i] = part;
+		if (load[i])
+			need[n++] = part;
+		else
+			for_classes -= for_classes < part ? for_classes : part;
 	}
-	h->stray_Bps = stray;
+	common = all < rate ? common_part(p, need, n, for_classes) : 0;
+	for (uint32_t i = 0; i < h->n_shards; i++) {
+		uint64_t *part = &h->parts_Bps[i];
+
+		if (all >= rate)
+			*part = (uint64_t)((unsigned __int128)rate * *part / all);
+		else if (load[i] && *part < common)
+			*part = common;
+		if (*part < PART_MIN_Bps)
+			*part = PART_MIN_Bps;
+	}
 }
 
 void plan_shards(struct planner *p, struct plan_hook *h, const struct link *l)
@@ -141,5 +176,5 @@ void plan_shards(struct planner *p, struct plan_hook *h, const struct link *l)
 	load = arena_array(p->a, h->n_shards, sizeof(*load));
 	place_tops(p, h, load);
 	follow_tops(h);
-	divide_rate(h, load);
+	divide_rate(p, h, load);
 }

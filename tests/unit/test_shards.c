@@ -186,6 +186,31 @@ static void the_parts_are_the_policys_rate(void **state)
 	}
 }
 
+/* Of small classes each shard has an equal part, and a new rate is one change; a shard with more in it has that. */
+static void equal_parts_but_for_those_who_need_more(void **state)
+{
+	struct world w;
+	const struct plan *p = plan(set_up(&w, 4), "{name: a, rate: 9mbit, " M "}, {name: b, rate: 8mbit, " M "},"
+						   "{name: c, rate: 7mbit, " M "}");
+
+	(void)state;
+	for (uint32_t s = 0; s < 4; s++)
+		assert_int_equal(p->hooks.v[0].parts_Bps[s], 12500000 / 4);
+	p = plan(&w, "{name: a, rate: 9mbit, " M "}, {name: b, rate: 2mbit, " M "}, {name: c, rate: 7mbit, " M "}");
+	for (uint32_t s = 0; s < 4; s++)
+		assert_int_equal(p->hooks.v[0].parts_Bps[s], 12500000 / 4);
+	p = plan(&w, "{name: a, rate: 52mbit, " M "}, {name: b, rate: 2mbit, " M "}, {name: c, rate: 7mbit, " M "}");
+	assert_in_range(p->hooks.v[0].parts_Bps[0], 6500000, 6600000);
+	assert_in_range(p->hooks.v[0].parts_Bps[1], 1960000, 2000000);
+	tear_down(&w);
+	/* who has no class needs next to nothing */
+	p = plan(set_up(&w, 8), "{name: a, rate: 50mbit, " M "}");
+	assert_in_range(p->hooks.v[0].parts_Bps[0], 6250000, 6400000);
+	assert_in_range(p->hooks.v[0].parts_Bps[1], 6000000, 6250000);
+	assert_in_range(p->hooks.v[0].parts_Bps[2], 1, 20000);
+	tear_down(&w);
+}
+
 static const struct kobj *find(const struct plan *p, enum kobj_kind kind, uint32_t parent, uint32_t id)
 {
 	for (size_t i = 0; i < p->objects.n; i++) {
@@ -341,6 +366,7 @@ int main(void)
 		cmocka_unit_test(who_has_a_place_keeps_it),
 		cmocka_unit_test(hundreds_of_classes_are_spread_evenly),
 		cmocka_unit_test(the_parts_are_the_policys_rate),
+		cmocka_unit_test(equal_parts_but_for_those_who_need_more),
 		cmocka_unit_test(each_queue_has_a_tree_with_a_default),
 		cmocka_unit_test(no_two_qdiscs_have_one_handle),
 		cmocka_unit_test(one_tree_where_it_cannot_be_spread),
