@@ -24,6 +24,7 @@
 #include "fastpath.h"
 #include "file.h"
 #include "history.h"
+#include "keys.h"
 #include "learn.h"
 #include "links.h"
 #include "log.h"
@@ -38,6 +39,7 @@
 #define RETRY_MAX_MS   60000
 #define AGE_S          5
 #define WAIT_MAX_MS    10000  /* between looks at a time to confirm: it goes on in suspend, our timers do not */
+#define AGE_KEYS_MS    20     /* between two steps through the keys of classes with per */
 #define NAMESPACE_LOCK "qosd" /* abstract socket, one a network namespace */
 
 struct daemon {
@@ -46,9 +48,10 @@ struct daemon {
 	struct event_base *base;
 	struct shaper *shaper;
 	struct learn *learn;
+	struct keys *keys;
 	struct ctl *ctl;
 	struct event *terminate, *interrupt, *hangup;
-	struct event *link_event, *replan, *age, *save, *learned, *learned_again, *expire;
+	struct event *link_event, *replan, *age, *age_keys, *save, *learned, *learned_again, *expire;
 	unsigned retry_ms;
 	unsigned expire_retry_ms;
 	unsigned run_ms;  /* how long the last run took */
@@ -349,7 +352,20 @@ static void on_age(evutil_socket_t fd, short what, void *arg)
 	if (n)
 		log_debug("%u learned addresses have aged out", n);
 	look_for_missing(d);
+	if (!is_pending(d->age_keys))
+		start_timer(d->age_keys, 0);
 	start_timer(d->age, AGE_S * 1000);
+}
+
+/* There may be 100,000 keys: between two steps others are served. */
+static void on_age_keys(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (keys_age(d->keys))
+		start_timer(d->age_keys, AGE_KEYS_MS);
 }
 
 static void save(struct daemon *d)
@@ -745,7 +761,7 @@ static void on_drained(void *ctx)
 /* From here on nothing puts anything into the kernel again. */
 static void rest(struct daemon *d)
 {
-	struct event *const events[] = {d->link_event, d->replan,        d->age,    d->save,
+	struct event *const events[] = {d->link_event, d->replan,        d->age,    d->age_keys, d->save,
 					d->learned,    d->learned_again, d->hangup, d->expire};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
@@ -874,12 +890,13 @@ static bool make_events(struct daemon *d)
 	d->hangup = evsignal_new(d->base, SIGHUP, on_hangup, d);
 	d->replan = evtimer_new(d->base, on_replan, d);
 	d->age = evtimer_new(d->base, on_age, d);
+	d->age_keys = evtimer_new(d->base, on_age_keys, d);
 	d->save = evtimer_new(d->base, on_save, d);
 	d->learned_again = evtimer_new(d->base, on_ring_again, d);
 	d->expire = evtimer_new(d->base, on_expire, d);
-	return d->terminate && d->interrupt && d->hangup && d->replan && d->age && d->save && d->learned_again &&
-	       d->expire && event_add(d->terminate, NULL) == 0 && event_add(d->interrupt, NULL) == 0 &&
-	       event_add(d->hangup, NULL) == 0;
+	return d->terminate && d->interrupt && d->hangup && d->replan && d->age && d->age_keys && d->save &&
+	       d->learned_again && d->expire && event_add(d->terminate, NULL) == 0 &&
+	       event_add(d->interrupt, NULL) == 0 && event_add(d->hangup, NULL) == 0;
 }
 
 static bool follow_links(struct daemon *d)
@@ -969,6 +986,7 @@ static int start(struct daemon *d)
 	if (*why)
 		log_warning("%s", why);
 	d->learn = learn_new(d->shaper);
+	d->keys = keys_new(d->shaper);
 	return first_run(d);
 }
 
@@ -991,13 +1009,14 @@ static int stop(struct daemon *d)
 /* The socket goes before the lock, and is the last that others see of us. */
 static void release(struct daemon *d)
 {
-	struct event *const events[] = {d->terminate, d->interrupt, d->hangup,  d->link_event,    d->replan,
-					d->age,       d->save,      d->learned, d->learned_again, d->expire};
+	struct event *const events[] = {d->terminate, d->interrupt, d->hangup,  d->link_event,    d->replan, d->age,
+					d->age_keys,  d->save,      d->learned, d->learned_again, d->expire};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
 	learn_free(d->learn);
+	keys_free(d->keys);
 	shaper_free(d->shaper);
 	ctl_close(d->ctl);
 	if (d->links >= 0)

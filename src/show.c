@@ -15,6 +15,7 @@
 #include "fastpath.h"
 #include "glob.h"
 #include "history.h"
+#include "keys.h"
 #include "learn.h"
 #include "mem.h"
 #include "missing.h"
@@ -698,6 +699,7 @@ struct listing {
 	size_t n;
 	uint64_t now_ns;
 	uint64_t timeout_ns;
+	bool paced;
 };
 
 static int list_learned(void *ctx, const struct qosd_addr *a, const struct qosd_learned *e)
@@ -883,6 +885,63 @@ static json_t *show_sets(struct view *v, const char *name)
 	return answer_of("sets", sets);
 }
 
+/* ---- keys -----------------------------------------------------------------------------------------------------------
+ */
+
+static void list_key(void *ctx, const struct key_now *key)
+{
+	struct listing *l = ctx;
+	const struct qosd_key_stats *s = &key->stats;
+	uint64_t departed = s->packets - s->drop_packets;
+	struct prefix p = keys_prefix(&key->key);
+	char address[TEXT_MAX];
+	json_t *j = answer_of("key", json_string(text_format_prefix(address, &p)));
+
+	l->n++;
+	json_object_set_new(j, "packets", wire_count(s->packets));
+	json_object_set_new(j, "bytes", wire_count(s->bytes));
+	json_object_set_new(j, "drop_packets", wire_count(s->drop_packets));
+	json_object_set_new(j, "drop_bytes", wire_count(s->drop_bytes));
+	if (l->paced) {
+		json_object_set_new(j, "delay_us", departed ? wire_count(s->delay_ns / departed / 1000) : json_null());
+		json_object_set_new(j, "mark_packets", wire_count(s->mark_packets));
+	}
+	json_object_set_new(j, "idle_ms", wire_count(learn_age_ns(l->now_ns, key->last_ns) / 1000000));
+	json_array_append_new(l->rows, j);
+}
+
+static json_t *class_keys(struct view *v, const struct plan_hook *h, const struct plan_class *c)
+{
+	struct listing l = {.v = v, .rows = json_array(), .now_ns = learn_now_ns(), .paced = is_paced(h)};
+	json_t *j = answer_of("interface", wire_text(h->ifname));
+	int err = keys_each(v->shaper, h, c, list_key, &l);
+
+	json_object_set_new(j, "direction", json_string(direction_name(h->dir)));
+	json_object_set_new(j, "class", json_string(c->cls->name));
+	put_rate(j, "rate_bps", c->cls->per.rate_Bps);
+	json_object_set_new(j, "count", json_integer((json_int_t)l.n));
+	json_object_set_new(j, "max", json_integer(c->cls->per.max));
+	json_object_set_new(j, "timeout_ms", wire_count(c->cls->per.timeout_ns / 1000000));
+	json_object_set_new(j, "shared_packets", wire_count(keys_shared(v->shaper, h, c)));
+	if (err)
+		json_object_set_new(j, "unreadable", json_string(strerror(-err)));
+	json_object_set_new(j, "keys", l.rows);
+	return j;
+}
+
+static json_t *show_keys(struct view *v)
+{
+	const struct plan *p = v->now->plan;
+	json_t *classes = json_array();
+
+	for (size_t i = 0; i < p->hooks.n; i++)
+		for (size_t c = 0; c < p->hooks.v[i].n_classes; c++)
+			if (keys_has(&p->hooks.v[i], &p->hooks.v[i].classes[c]))
+				json_array_append_new(classes,
+						      class_keys(v, &p->hooks.v[i], &p->hooks.v[i].classes[c]));
+	return answer_of("keyed_classes", classes);
+}
+
 /* ---- capabilities, bypass -------------------------------------------------------------------------------------------
  */
 
@@ -1047,9 +1106,16 @@ static const struct {
 	const char *what;
 	json_t *(*show)(struct view *v);
 } shows[] = {
-	{"policy", show_policy},   {"effective", show_effective}, {"interfaces", show_interfaces},
-	{"classes", show_classes}, {"filters", show_filters},     {"capabilities", show_capabilities},
-	{"forward", show_forward}, {"bypass", show_bypass},       {"history", show_history},
+	{"policy", show_policy},
+	{"effective", show_effective},
+	{"interfaces", show_interfaces},
+	{"classes", show_classes},
+	{"keys", show_keys},
+	{"filters", show_filters},
+	{"capabilities", show_capabilities},
+	{"forward", show_forward},
+	{"bypass", show_bypass},
+	{"history", show_history},
 };
 
 json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args)

@@ -11,6 +11,7 @@
  *   filters       objects: [kind, object: in tc's words, for, where: FILE:LINE:COL]
  *   sets          sets: [name, .., counters, addresses: one row each]
  *   capabilities  kernel, capabilities
+ *   keys          keyed_classes: [interface, direction, class, count, max, .., keys: [key, counters, idle_ms]]
  *   forward       as fastpath_show
  *   bypass        bypass: BOOL
  *   history       history: [number, time, who, source, is: ["in force", ..], left_ms]
