@@ -121,9 +121,23 @@ through_stack()
 	[ "$after" -gt "$before" ]
 }
 
-rule() # NAME KEY: a counter of a rule; missed.REASON too
+ctl_and_wait() # ARG..: and lets some packets come
 {
-	ctl q --json stats | jq --arg n "$1" ".forward[] | select(.name == \$n) | .$2 // 0"
+	ctl q "$@" && sleep 0.3
+}
+
+rule() # NAME KEY: a counter of a rule; missed.REASON too, or "| FILTER"
+{
+	ctl q --json stats | jq --arg n "$1" ".forward[] | select(.name == \$n) $([[ $2 = "|"* ]] || echo "| .")$2 // 0"
+}
+
+missed_more() # RULE REASON COMMAND..: it is counted more often afterwards, whatever the command says
+{
+	local rule=$1 reason=$2 before
+	shift 2
+	before=$(rule "$rule" "missed.$reason")
+	"$@"
+	[ "$(rule "$rule" "missed.$reason")" -gt "$before" ]
 }
 
 state() # NAME: "away: down"
@@ -160,11 +174,269 @@ sysctls host 0
 check "NIC to container by peer, back by neigh with a next hop, ip_forward=0" past_stack talk out 10.88.1.2 fd00:88:1::2
 check "and the other way round" past_stack talk c1 10.0.0.2 fd00:9::2
 sysctls host 1
-at out ping -n -q -c 1 10.0.0.1 >/dev/null
-at c1 ping -n -q -c 1 10.88.1.1 >/dev/null
-at c2 ping -n -q -c 1 10.88.2.1 >/dev/null
+at out ping -n -q -c 1 -W 2 10.0.0.1 >/dev/null
 talk out 10.88.2.2 fd00:88:2::2 >/dev/null 2>&1 # neighbours are known from here on
 talk c1 10.88.2.2 fd00:88:2::2 >/dev/null 2>&1
 check "NIC to container by peer, back by neigh as the routes say" past_stack talk out 10.88.2.2 fd00:88:2::2
 check "container to container by peer, back by neigh" past_stack talk c1 10.88.2.2 fd00:88:2::2
+
+# ---- counters: what a capture in the container saw ----
+
+cat >"$dir/count.py" <<-'END'
+	# Counts what arrives in this namespace for UDP port 9, as a capture sees it, until a packet says END.
+	import socket, sys
+	taker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	taker.bind(("", 9))
+	s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+	s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20) # SO_RCVBUFFORCE: no packet may be missed
+	s.bind((sys.argv[1], 0))
+	s.settimeout(15)
+	print("ready", file=sys.stderr, flush=True)
+	packets = size = 0
+	while True:
+	    data, (_, _, kind, _, _) = s.recvfrom(65536)
+	    if kind == 4 or data[12:14] != b"\x08\x00" or data[23] != 17 or data[36:38] != b"\x00\x09":
+	        continue
+	    if data[42:45] == b"END":
+	        break
+	    packets += 1
+	    size += len(data)
+	print(packets, size)
+END
+cat >"$dir/send.py" <<-'END'
+	# 200 datagrams of many sizes, or 20 of 10 segments each (UDP_SEGMENT), and one that says END.
+	import socket, sys
+	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	s.connect((sys.argv[1], 9))
+	if sys.argv[2] == "gso":
+	    s.setsockopt(socket.IPPROTO_UDP, 103, 1000)
+	    sizes = [10000] * 20
+	else:
+	    sizes = range(100, 1100, 5)
+	for n in sizes:
+	    s.send(bytes(n))
+	if sys.argv[2] == "gso":
+	    s.setsockopt(socket.IPPROTO_UDP, 103, 0)
+	s.send(b"END")
+END
+
+counted() # plain|gso PACKETS: what rule in1 counted is what c1 saw, but for END itself
+{
+	local before after saw counter
+	at c1 python3 "$dir/count.py" eth0 >"$dir/saw" 2>"$dir/ready" &
+	counter=$!
+	within 30 grep -q ready "$dir/ready"
+	before=$(rule in1 '| "\(.packets) \(.kernel_packets) \(.kernel_bytes)"')
+	at out python3 "$dir/send.py" 10.88.1.2 "$1"
+	wait "$counter"
+	after=$(rule in1 '| "\(.packets) \(.kernel_packets) \(.kernel_bytes)"')
+	saw=$(<"$dir/saw")
+	echo "before $before after $after saw $saw"
+	# shellcheck disable=SC2086 # three numbers each
+	set -- "$2" ${before//\"/} ${after//\"/}
+	equal "$(($5 - $2 - 1)) $(($6 - $3 - 1)) $(($7 - $4 - 45))" "$1 $saw"
+}
+
+check "counters are what a capture in the container saw" counted plain 200
+check "and of merged packets" counted gso 200
+check "the host's side of the pair shows what the kernel does not count" \
+	jq -e '.interfaces[] | select(.interface == "v1") | .unseen == ["tx"] and .tx_packets > .kernel_tx_packets + 200' \
+	<(ctl q --json stats interfaces)
+
+# ---- switches, under traffic ----
+
+at out ping -n -q -i 0.01 -c 300 -W 2 10.88.2.2 >"$dir/ping" &
+pinging=$!
+check "switched off, packets take the stack's way" through_stack ctl_and_wait forward off
+check "the rules say so" is_state in2 "off: qosctl forward off"
+ctl q forward on >/dev/null
+sleep 0.2
+check "switched on, they do not" past_stack sleep 0.3
+check "one rule alone can be off" through_stack ctl_and_wait forward off in2
+ctl q forward on in2 >/dev/null
+wait "$pinging"
+check "no packet was lost by that" contains "$(cat "$dir/ping")" ' 0% packet loss'
+
+# ---- devices that come and go ----
+
+check "a live edit of the set brings a new container in" eval 'ctl q set one add 10.88.1.77 && rule in1 packets'
+ip -n "$prefix-c2" link set eth0 down
+check "a peer that is down: away" within 20 is_state in2 "away: no carrier"
+check "and its packets are counted as missed" missed_more in2 device_away at out ping -n -q -c 1 -W 1 10.88.2.2
+ip -n "$prefix-c2" link set eth0 up
+ip -n "$prefix-c2" route replace default via 10.88.2.1
+ip -n "$prefix-c2" address replace fd00:88:2::2/64 dev eth0 nodad
+ip -n "$prefix-c2" -6 route replace default via fd00:88:2::1
+check "and up again" within 20 is_state in2 "on: "
+ip -n "$prefix-host" link set v2 down
+ip -n "$prefix-host" link set v2 name w2
+check "renamed: not there" within 20 is_state in2 "away: not there"
+ip -n "$prefix-host" link set w2 name v2
+ip -n "$prefix-host" link set v2 up
+ip -n "$prefix-host" address replace fd00:88:2::1/64 dev v2 nodad
+check "and back" within 20 is_state in2 "on: "
+talk out 10.88.2.2 >/dev/null 2>&1
+check "it works as before" past_stack talk out 10.88.2.2
+ip -n "$prefix-host" link del v2
+check "deleted: not there" within 20 is_state in2 "away: not there"
+cable host v2 c2 eth0
+address host v2 10.88.2.1/24 fd00:88:2::1/64
+address c2 eth0 10.88.2.2/24 fd00:88:2::2/64
+ip -n "$prefix-c2" route add default via 10.88.2.1
+ip -n "$prefix-c2" -6 route add default via fd00:88:2::1
+check "made again under the same name" within 20 is_state in2 "on: "
+talk out 10.88.2.2 fd00:88:2::2 >/dev/null 2>&1
+check "traffic takes the fast path again, both ways" past_stack talk out 10.88.2.2 fd00:88:2::2
+ip -n "$prefix-c2" link set eth0 down # or older kernels give it no other name
+ip -n "$prefix-c2" link set eth0 name was2
+ip -n "$prefix-c2" link set was2 netns "$prefix-host"
+ip -n "$prefix-host" link set was2 up
+check "moved to the namespace of the host: no peer to hand packets to" \
+	within 20 is_state in2 "away: no peer in another namespace"
+check "and packets are counted as missed" missed_more in2 no_peer at out ping -n -q -c 1 -W 1 10.88.2.2
+check "a plan is empty after all that" plan_is_empty q
+
+# ---- the other modes: a mirror, layer 2, tunnels, a loop ----
+
+cat >"$dir/q/qosd.yaml" <<-'END'
+	version: 1
+	forward:
+	  - {name: mirror, on: eth0, match: [{dst: 10.88.1.2, proto: icmp}], redirect: {mode: clone, dev: tap0}}
+	  - {name: in1, on: eth0, match: [{dst: 10.88.1.2}], redirect: {mode: peer, dev: v1}}
+	  - {name: tun-in, on: tun0, match: [{dst: 10.88.1.2}, {dst: "fd00:88:1::2"}], redirect: {mode: peer, dev: v1}}
+	  - {name: tun-out, on: v1, match: [{dst: 10.77.0.2}, {dst: "fd00:77::2"}], redirect: {mode: neigh, dev: tun0}}
+	  - {name: l2, on: v1, match: [{dst: 10.66.0.1}], redirect: {mode: egress, dev: tap0}}
+	  - {name: as-received, on: v1, match: [{dst: 10.66.0.2}], redirect: {mode: ingress, dev: tap0}}
+	  - {name: round, on: v1, match: [{dst: 10.66.0.3}], redirect: {mode: ingress, dev: tap0}}
+	  - {name: and-round, on: tap0, match: [{dst: 10.66.0.3}], redirect: {mode: ingress, dev: v1}}
+	  - {name: unresolved, on: v1, match: [{dst: 10.66.0.4}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.99},
+	     on-miss: drop}
+	  - {name: gone, on: v1, match: [{dst: 10.66.0.5}], redirect: {mode: egress, dev: nowhere}, on-miss: drop}
+END
+check "reload warns of the loop" contains "$(ctl q reload 2>&1)" 'forward-loop'
+packets() # NS IFNAME rx|tx
+{
+	ip -n "$prefix-$1" -j -s link show "$2" | jq ".[0].stats64.$3.packets"
+}
+
+copied()
+{
+	local before after
+	before=$(packets cap tap0 rx)
+	at out ping -n -q -c 5 -i 0.05 -W 2 10.88.1.2 || return
+	after=$(packets cap tap0 rx)
+	echo "copies: $((after - before))"
+	[ $((after - before)) -ge 5 ] && equal "$(rule mirror packets)" 5
+}
+check "a mirror has a copy of each packet, which goes on" copied
+
+# One packet of c1 to the address; a counter of a rule must rise.
+one_to() # ADDRESS RULE KEY
+{
+	local before
+	before=$(rule "$2" "$3")
+	at c1 ping -n -q -c 1 -W 1 "$1"
+	[ "$(rule "$2" "$3")" -gt "$before" ]
+}
+check "layer 2: a frame leaves by the other device" one_to 10.66.0.1 l2 packets
+check "as if it had been received there" one_to 10.66.0.2 as-received packets
+check "that is not in the kernel's counters, but in ours" \
+	jq -e '.interfaces[] | select(.interface == "tap0") | .unseen == ["rx"] and .rx_packets > .kernel_rx_packets' \
+	<(ctl q --json stats interfaces)
+goes_round()
+{
+	one_to 10.66.0.3 round packets && [ $(($(rule round missed.loop) + $(rule and-round missed.loop))) -ge 1 ]
+}
+check "a loop is cut off and counted" goes_round
+check "a neighbour that does not answer is counted" one_to 10.66.0.4 unresolved missed.neighbour_unknown
+check "a device that never was: dropped, as on-miss says" one_to 10.66.0.5 gone missed.device_away
+
+cat >"$dir/tun.py" <<-'END'
+	# The far end of host's tun0, 10.77.0.2 and fd00:77::2: sends an echo request to c1 in each family and waits for the answers.
+	import fcntl, os, select, socket, struct, sys, time
+
+	def checksum(b):
+	    total = sum(struct.unpack("!%dH" % (len(b) // 2), b))
+	    while total >> 16:
+	        total = (total & 0xffff) + (total >> 16)
+	    return total ^ 0xffff
+
+	def echo4():
+	    body = struct.pack("!BBHHH", 8, 0, 0, 1, 1)
+	    body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
+	    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 0, 0, 64, 1, 0, socket.inet_aton("10.77.0.2"), socket.inet_aton("10.88.1.2"))
+	    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
+
+	def echo6():
+	    src, dst = (socket.inet_pton(socket.AF_INET6, a) for a in ("fd00:77::2", "fd00:88:1::2"))
+	    body = struct.pack("!BBHHH", 128, 0, 0, 1, 1)
+	    body = body[:2] + struct.pack("!H", checksum(src + dst + struct.pack("!II", 8, 58) + body)) + body[4:]
+	    return struct.pack("!IHBB16s16s", 0x60000000, 8, 58, 64, src, dst) + body
+
+	tun = os.open("/dev/net/tun", os.O_RDWR)
+	fcntl.ioctl(tun, 0x400454ca, struct.pack("16sH22x", b"tun0", 0x1001))
+	print("ready", flush=True)
+	sys.stdin.readline()
+	end = time.monotonic() + 20
+	answers = set()
+	while len(answers) < 2 and time.monotonic() < end:
+	    if 4 not in answers:
+	        os.write(tun, echo4())
+	    if 6 not in answers:
+	        os.write(tun, echo6())
+	    while select.select([tun], [], [], 0.5)[0]:
+	        p = os.read(tun, 2048)
+	        if p[0] == 0x45 and p[9] == 1 and p[20] == 0 and p[8] == 63:
+	            answers.add(4)
+	        if p[0] >> 4 == 6 and p[6] == 58 and p[40] == 129 and p[7] == 63:
+	            answers.add(6)
+	print("answers", sorted(answers))
+END
+
+# Container and tunnel: a device without Ethernet headers on one side.
+through_tun()
+{
+	local before
+	before=$(by_stack)
+	echo go >&"${tun[1]}"
+	answers=$(cat <&"${tun[0]}")
+	echo "$answers; the stack forwarded $(($(by_stack) - before))"
+	contains "$answers" '4, 6' && [ "$(by_stack)" -eq "$before" ] && [ "$(rule tun-in packets)" -ge 2 ] &&
+		[ "$(rule tun-out packets)" -ge 2 ]
+}
+
+if [ -c /dev/net/tun ] && ip -n "$prefix-host" tuntap add dev tun0 mode tun 2>/dev/null; then
+	ip -n "$prefix-host" link set tun0 up
+	address host tun0 10.77.0.1/24 fd00:77::1/64
+	coproc tun { at host python3 "$dir/tun.py"; }
+	read -r -t 30 -u "${tun[0]}" _
+	within 20 is_state tun-out "on: "
+	check "tunnel to container by peer, back by neigh, hops counted" through_tun
+else
+	skip "tunnel to container by peer, back by neigh, hops counted" "the kernel has no tun (CONFIG_TUN)"
+fi
+
+# ---- VLAN ----
+
+if has_vlan; then
+	ip -n "$prefix-host" link add link eth0 name eth0.5 type vlan id 5
+	ip -n "$prefix-out" link add link eth0 name eth0.5 type vlan id 5
+	ip -n "$prefix-host" link set eth0.5 up
+	ip -n "$prefix-out" link set eth0.5 up
+	address host eth0.5 10.5.0.1/24 fd00:5::1/64
+	address out eth0.5 10.5.0.2/24 fd00:5::2/64
+	ip -n "$prefix-out" route replace 10.88.0.0/16 via 10.5.0.1
+	ip -n "$prefix-out" -6 route replace fd00:88::/32 via fd00:5::1
+	cat >"$dir/q/qosd.yaml" <<-'END'
+		version: 1
+		forward:
+		  - {name: trunk, on: eth0, match: [{vlan: 5, dst: [10.88.1.2, "fd00:88:1::2"]}], redirect: {mode: peer, dev: v1}}
+		  - {name: back, on: v1, match: [{dst: [10.5.0.2, "fd00:5::2"]}], redirect: {mode: neigh, dev: eth0.5}}
+	END
+	ctl q reload >/dev/null
+	talk out 10.88.1.2 fd00:88:1::2 >/dev/null 2>&1
+	check "VLAN to untagged and back" past_stack talk out 10.88.1.2 fd00:88:1::2
+else
+	skip "VLAN to untagged and back" "the kernel has no VLAN (CONFIG_VLAN_8021Q)"
+fi
 finish
