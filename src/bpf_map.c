@@ -561,6 +561,24 @@ int bpf_map_remove(int fd, const struct kobj_entry *e)
 	return err == -ENOENT ? 0 : err;
 }
 
+int bpf_map_reset(int fd, uint32_t key)
+{
+	struct contents c = {0};
+	int err = contents_size(fd, &c);
+	char *value;
+
+	if (err)
+		return err;
+	value = xcalloc(1, c.value_size);
+	err = bpf_map_lookup_elem(fd, &key, value);
+	if (!err && !is_zero(value, c.value_size)) {
+		memset(value, 0, c.value_size);
+		err = bpf_map_update_elem(fd, &key, value, BPF_ANY);
+	}
+	free(value);
+	return err;
+}
+
 /* ---- copying
  * --------------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "reuse.h"
 #include "tc_qdisc.h"
 
 /* Whose counters: an index of a policer, or a class of an interface. */
@@ -116,4 +117,28 @@ const uint32_t *counts_leaf_drops(const struct counts *c, int ifindex, uint32_t 
 	const struct leaf *l = find(c->leaves.v, c->leaves.n, sizeof(*c->leaves.v), ifindex, classid);
 
 	return l ? &l->drops : NULL;
+}
+
+/* Smaller than its base: the kernel began anew, by somebody else's hand. */
+static uint64_t above(uint64_t count, uint64_t base)
+{
+	return count < base ? count : count - base;
+}
+
+void counts_subtract(struct counts *c, int ifindex, uint32_t classid, const struct handles_base *base)
+{
+	const struct place key = {ifindex, classid};
+	struct queue *q = c->queues.n ? bsearch(&key, c->queues.v, c->queues.n, sizeof(*q), compare) : NULL;
+	struct leaf *l = c->leaves.n ? bsearch(&key, c->leaves.v, c->leaves.n, sizeof(*l), compare) : NULL;
+
+	if (q) {
+		q->stats.bytes = above(q->stats.bytes, base->v[REUSE_BYTES]);
+		q->stats.packets = above(q->stats.packets, base->v[REUSE_PACKETS]);
+		q->stats.drops = (uint32_t)above(q->stats.drops, base->v[REUSE_DROPS]);
+		q->stats.overlimits = (uint32_t)above(q->stats.overlimits, base->v[REUSE_OVERLIMITS]);
+		q->stats.lends = (uint32_t)above(q->stats.lends, base->v[REUSE_LENDS]);
+		q->stats.borrows = (uint32_t)above(q->stats.borrows, base->v[REUSE_BORROWS]);
+	}
+	if (l)
+		l->drops = (uint32_t)above(l->drops, base->v[REUSE_LEAF_DROPS]);
 }

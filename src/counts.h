@@ -11,6 +11,7 @@
 #include "tc_class.h"
 
 struct counts;
+struct handles_base;
 struct nl;
 
 /* In the arena. The policers of this namespace, the leaf qdiscs of all interfaces, and no htb class yet. */
@@ -23,5 +24,8 @@ const struct tc_action_stats *counts_policer(const struct counts *c, uint32_t in
 const struct tc_class_stats *counts_class(const struct counts *c, int ifindex, uint32_t classid);
 /* Packets that the leaf below a class has dropped: those that it refused, and those that it threw away later. */
 const uint32_t *counts_leaf_drops(const struct counts *c, int ifindex, uint32_t classid);
+
+/* Takes off what the class counted for another name before. */
+void counts_subtract(struct counts *c, int ifindex, uint32_t classid, const struct handles_base *base);
 
 #endif

@@ -22,12 +22,15 @@ struct handle {
 	char *name;
 	uint32_t number;
 	bool used;
+	bool new;                  /* it got its number after the copy was made */
+	struct handles_base *base; /* NULL: none */
 };
 
 struct space {
 	struct space *next;
 	char *name;
-	uint32_t fresh; /* no number from here on was ever given; 0: none given at all */
+	uint64_t *taken; /* a bit for each number that somebody has; NULL: not known */
+	size_t n_taken;  /* words */
 };
 
 struct handles {
@@ -35,6 +38,7 @@ struct handles {
 	struct handle **buckets;
 	size_t n_buckets;
 	size_t n;
+	bool changed;
 };
 
 static uint32_t hash(const char *space, const char *name)
@@ -58,20 +62,39 @@ struct handles *handles_new(void)
 	return h;
 }
 
+static void free_handle(struct handle *e)
+{
+	free(e->name);
+	free(e->base);
+	free(e);
+}
+
+static void forget_taken(struct space *s)
+{
+	free(s->taken);
+	s->taken = NULL;
+	s->n_taken = 0;
+}
+
+static void free_space(struct space *s)
+{
+	forget_taken(s);
+	free(s->name);
+	free(s);
+}
+
 static void forget_all(struct handles *h)
 {
 	for (size_t i = 0; i < h->n_buckets; i++) {
 		for (struct handle *e = h->buckets[i], *next; e; e = next) {
 			next = e->next;
-			free(e->name);
-			free(e);
+			free_handle(e);
 		}
 		h->buckets[i] = NULL;
 	}
 	for (struct space *s = h->spaces, *next; s; s = next) {
 		next = s->next;
-		free(s->name);
-		free(s);
+		free_space(s);
 	}
 	h->spaces = NULL;
 	h->n = 0;
@@ -136,6 +159,20 @@ static void grow(struct handles *h)
 	h->n_buckets = n;
 }
 
+static void mark_taken(struct space *s, uint32_t number)
+{
+	size_t word = number / 64;
+
+	if (word >= s->n_taken) {
+		size_t n = word + 1 > 2 * s->n_taken ? word + 1 : 2 * s->n_taken;
+
+		s->taken = xrealloc(s->taken, n * sizeof(*s->taken));
+		memset(s->taken + s->n_taken, 0, (n - s->n_taken) * sizeof(*s->taken));
+		s->n_taken = n;
+	}
+	s->taken[word] |= 1ull << number % 64;
+}
+
 static struct handle *add(struct handles *h, struct space *s, const char *name, uint32_t number)
 {
 	struct handle *e = xcalloc(1, sizeof(*e));
@@ -150,38 +187,62 @@ static struct handle *add(struct handles *h, struct space *s, const char *name, 
 	e->next = h->buckets[b];
 	h->buckets[b] = e;
 	h->n++;
-	if (s->fresh <= number)
-		s->fresh = number + 1;
+	if (s->taken)
+		mark_taken(s, number);
 	return e;
+}
+
+static void set_base(struct handle *e, const struct handles_base *base)
+{
+	free(e->base);
+	e->base = NULL;
+	if (base)
+		e->base = memcpy(xmalloc(sizeof(*base)), base, sizeof(*base));
 }
 
 struct handles *handles_copy(const struct handles *h)
 {
 	struct handles *copy = handles_new();
 
-	for (const struct space *s = h->spaces; s; s = s->next)
-		get_space(copy, s->name)->fresh = s->fresh;
-	for (size_t i = 0; i < h->n_buckets; i++)
-		for (const struct handle *e = h->buckets[i]; e; e = e->next)
-			add(copy, get_space(copy, e->space->name), e->name, e->number)->used = e->used;
+	for (size_t i = 0; i < h->n_buckets; i++) {
+		for (const struct handle *e = h->buckets[i]; e; e = e->next) {
+			struct handle *c = add(copy, get_space(copy, e->space->name), e->name, e->number);
+
+			c->used = e->used;
+			set_base(c, e->base);
+		}
+	}
 	return copy;
 }
 
-/* The lowest number that no name of the space has. Only asked once all numbers were given at least once. */
-static int recycle(const struct handles *h, const struct space *s, uint32_t first, uint32_t last)
+static void find_taken(const struct handles *h, struct space *s)
 {
-	size_t n = (size_t)last - first + 1;
-	bool *taken = xcalloc(n, sizeof(*taken));
-	size_t i = 0;
-
+	mark_taken(s, 0);
+	s->taken[0] = 0;
 	for (size_t b = 0; b < h->n_buckets; b++)
 		for (const struct handle *e = h->buckets[b]; e; e = e->next)
-			if (e->space == s && e->number >= first && e->number <= last)
-				taken[e->number - first] = true;
-	while (i < n && taken[i])
-		i++;
-	free(taken);
-	return i < n ? (int)(first + i) : -ENOSPC;
+			if (e->space == s)
+				mark_taken(s, e->number);
+}
+
+/* The lowest number that no name of the space has. */
+static int lowest_free(const struct handles *h, struct space *s, uint32_t first, uint32_t last)
+{
+	uint32_t number = first;
+
+	if (!s->taken)
+		find_taken(h, s);
+	while (number <= last && number / 64 < s->n_taken && s->taken[number / 64] >> number % 64 & 1)
+		number += s->taken[number / 64] == ~0ull ? 64 - number % 64 : 1;
+	return number <= last ? (int)number : -ENOSPC;
+}
+
+static struct handle *add_new(struct handles *h, struct space *s, const char *name, uint32_t number)
+{
+	struct handle *e = add(h, s, name, number);
+
+	e->used = e->new = h->changed = true;
+	return e;
 }
 
 int handles_get(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last)
@@ -197,12 +258,9 @@ int handles_get(struct handles *h, const char *space, const char *name, uint32_t
 	if (e)
 		return -ENOSPC;
 	s = get_space(h, space);
-	if (s->fresh <= last)
-		number = (int)(s->fresh > first ? s->fresh : first);
-	else
-		number = recycle(h, s, first, last);
+	number = lowest_free(h, s, first, last);
 	if (number >= 0)
-		add(h, s, name, (uint32_t)number)->used = true;
+		(void)add_new(h, s, name, (uint32_t)number);
 	return number;
 }
 
@@ -210,10 +268,75 @@ void handles_put(struct handles *h, const char *space, const char *name, uint32_
 {
 	struct handle *e = find(h, space, name);
 
-	if (!e)
-		e = add(h, get_space(h, space), name, number);
-	e->number = number;
+	if (!e) {
+		(void)add_new(h, get_space(h, space), name, number);
+		return;
+	}
 	e->used = true;
+	if (e->number == number)
+		return;
+	e->number = number;
+	e->new = h->changed = true;
+	forget_taken(e->space);
+}
+
+static void forget(struct handles *h, struct handle **at)
+{
+	struct handle *e = *at;
+
+	*at = e->next;
+	forget_taken(e->space);
+	free_handle(e);
+	h->n--;
+	h->changed = true;
+}
+
+void handles_take(struct handles *h, const char *space, const char *from, const char *name)
+{
+	struct handle **at = &h->buckets[hash(space, from) % h->n_buckets];
+	struct space *s = get_space(h, space);
+	uint32_t number;
+
+	while (strcmp((*at)->name, from) != 0 || (*at)->space != s)
+		at = &(*at)->next;
+	number = (*at)->number;
+	forget(h, at);
+	(void)add_new(h, s, name, number);
+}
+
+void handles_each_unused(const struct handles *h, const char *space, void (*fn)(void *ctx, const char *name), void *ctx)
+{
+	const struct space *s = find_space(h, space);
+
+	for (size_t i = 0; s && i < h->n_buckets; i++)
+		for (const struct handle *e = h->buckets[i]; e; e = e->next)
+			if (e->space == s && !e->used)
+				fn(ctx, e->name);
+}
+
+void handles_each_new(const struct handles *h,
+		      void (*fn)(void *ctx, const char *space, const char *name, uint32_t number), void *ctx)
+{
+	for (size_t i = 0; i < h->n_buckets; i++)
+		for (const struct handle *e = h->buckets[i]; e; e = e->next)
+			if (e->new)
+				fn(ctx, e->space->name, e->name, e->number);
+}
+
+bool handles_changed(const struct handles *h)
+{
+	return h->changed;
+}
+
+const struct handles_base *handles_base(const struct handles *h, const char *space, const char *name)
+{
+	return find(h, space, name)->base;
+}
+
+void handles_set_base(struct handles *h, const char *space, const char *name, const struct handles_base *base)
+{
+	set_base(find(h, space, name), base);
+	h->changed = true;
 }
 
 int handles_find(const struct handles *h, const char *space, const char *name)
@@ -238,15 +361,12 @@ void handles_sweep(struct handles *h)
 		for (struct handle **at = &h->buckets[i]; *at;) {
 			struct handle *e = *at;
 
-			if (e->used) {
-				e->used = false;
-				at = &e->next;
+			if (!e->used) {
+				forget(h, at);
 				continue;
 			}
-			*at = e->next;
-			free(e->name);
-			free(e);
-			h->n--;
+			e->used = false;
+			at = &e->next;
 		}
 	}
 	for (struct space **at = &h->spaces; *at;) {
@@ -257,30 +377,46 @@ void handles_sweep(struct handles *h)
 			continue;
 		}
 		*at = s->next;
-		free(s->name);
-		free(s);
+		free_space(s);
 	}
+}
+
+/* A number, or where something was counted under it before, a list of it and that. */
+static bool read_number(const json_t *value, uint32_t *number, struct handles_base *base)
+{
+	const json_t *first = json_is_array(value) ? json_array_get(value, 0) : value;
+	json_int_t n = json_integer_value(first);
+
+	if (!json_is_integer(first) || n < 0 || n >= INT32_MAX)
+		return false;
+	*number = (uint32_t)n;
+	for (size_t i = 0; json_is_array(value) && i < HANDLES_BASE; i++) {
+		const json_t *v = json_array_get(value, i + 1);
+
+		if (!json_is_integer(v) || json_integer_value(v) < 0)
+			return false;
+		base->v[i] = (uint64_t)json_integer_value(v);
+	}
+	return true;
 }
 
 static int read_space(struct handles *h, const char *name, const json_t *j)
 {
 	const json_t *names = json_object_get(j, "names");
-	json_int_t fresh = json_integer_value(json_object_get(j, "fresh"));
 	struct space *s = get_space(h, name);
 	const char *key;
 	json_t *value;
 
-	if (!json_is_object(names) || fresh < 0 || fresh > INT32_MAX)
+	if (!json_is_object(names))
 		return -EINVAL;
 	json_object_foreach ((json_t *)names, key, value) {
-		json_int_t number = json_integer_value(value);
+		struct handles_base base;
+		uint32_t number;
 
-		if (!json_is_integer(value) || number < 0 || number >= INT32_MAX)
+		if (!read_number(value, &number, &base))
 			return -EINVAL;
-		add(h, s, key, (uint32_t)number);
+		set_base(add(h, s, key, number), json_is_array(value) ? &base : NULL);
 	}
-	if (s->fresh < (uint32_t)fresh)
-		s->fresh = (uint32_t)fresh;
 	return 0;
 }
 
@@ -308,17 +444,29 @@ int handles_load(struct handles *h, const char *path)
 	return err;
 }
 
+static json_t *number_json(const struct handle *e)
+{
+	json_t *list;
+
+	if (!e->base)
+		return json_integer(e->number);
+	list = json_pack("[I]", (json_int_t)e->number);
+	for (size_t i = 0; i < HANDLES_BASE; i++)
+		json_array_append_new(list, json_integer((json_int_t)(e->base->v[i] & INT64_MAX)));
+	return list;
+}
+
 int handles_save(const struct handles *h, const char *path)
 {
 	json_t *root = json_object(), *spaces = json_object();
 	int err;
 
 	for (const struct space *s = h->spaces; s; s = s->next)
-		json_object_set_new(spaces, s->name, json_pack("{s:i, s:{}}", "fresh", (int)s->fresh, "names"));
+		json_object_set_new(spaces, s->name, json_pack("{s:{}}", "names"));
 	for (size_t i = 0; i < h->n_buckets; i++)
 		for (const struct handle *e = h->buckets[i]; e; e = e->next)
 			json_object_set_new(json_object_get(json_object_get(spaces, e->space->name), "names"), e->name,
-					    json_integer(e->number));
+					    number_json(e));
 	json_object_set_new(root, "version", json_integer(FORMAT_VERSION));
 	json_object_set_new(root, "spaces", spaces);
 	err = file_write_json(path, root);

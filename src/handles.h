@@ -6,6 +6,7 @@
 #ifndef QOSD_HANDLES_H
 #define QOSD_HANDLES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,11 +17,31 @@ void handles_free(struct handles *h);
 /* An independent copy; plan works on one and the daemon keeps it only if the apply went well. */
 struct handles *handles_copy(const struct handles *h);
 
-/* The number of name in space; a new name takes the lowest number from first to last that nobody has, first those never
- * used. -ENOSPC when there is none. Marks it used. */
+/* What was counted under a number before it came to the name that it has now. */
+#define HANDLES_BASE 7
+struct handles_base {
+	uint64_t v[HANDLES_BASE];
+};
+
+/* The number of name in space; a new name takes the lowest number from first to last that nobody has. Somebody may have
+ * had it before: see handles_each_new. -ENOSPC when there is none. Marks it used. */
 int handles_get(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last);
 /* Gives name a number of the caller's choice, which others may have too. Marks it used. */
 void handles_put(struct handles *h, const char *space, const char *name, uint32_t number);
+/* Gives name the number of another one that is in the table and was not asked for, which is forgotten. Marks it used.
+ */
+void handles_take(struct handles *h, const char *space, const char *from, const char *name);
+/* Those that were not asked for, in no order. Good until the table changes. */
+void handles_each_unused(const struct handles *h, const char *space, void (*fn)(void *ctx, const char *name),
+			 void *ctx);
+/* Those that got their number since handles_copy, in no order. */
+void handles_each_new(const struct handles *h,
+		      void (*fn)(void *ctx, const char *space, const char *name, uint32_t number), void *ctx);
+/* Is anything different from what the table was a copy of, or was loaded from? */
+bool handles_changed(const struct handles *h);
+/* NULL: it counts from 0. The name must be there; a number that goes to another name takes no base along. */
+const struct handles_base *handles_base(const struct handles *h, const char *space, const char *name);
+void handles_set_base(struct handles *h, const char *space, const char *name, const struct handles_base *base);
 /* The number, or -ENOENT; marks nothing. */
 int handles_find(const struct handles *h, const char *space, const char *name);
 /* Forgets every name that was not asked for since handles_new, handles_load or the last handles_sweep. */

@@ -220,8 +220,8 @@ static const char *handle_name(struct planner *p, const struct plan_hook *h, con
 static bool number_class(struct planner *p, struct plan_hook *h, const struct model_class *c)
 {
 	struct plan_class *out = &h->classes[h->n_classes];
-	int number = handles_get(p->handles, arena_printf(p->a, "class %s", h->path), handle_name(p, h, c), 1,
-				 QOSD_CLASSES_MAX);
+	const char *handle = handle_name(p, h, c);
+	int number = handles_get(p->handles, h->space, handle, 1, QOSD_CLASSES_MAX);
 	int police = 0;
 
 	if (number < 0) {
@@ -241,6 +241,7 @@ static bool number_class(struct planner *p, struct plan_hook *h, const struct mo
 		out->police_index = KOBJ_POLICE_FIRST + (uint32_t)police;
 	}
 	out->cls = c;
+	out->handle = handle;
 	out->number = (uint32_t)number;
 	h->n_classes++;
 	return true;
@@ -261,6 +262,7 @@ static bool number_classes(struct planner *p, struct plan_hook *h)
 {
 	const struct model_hook *m = h->hook;
 
+	h->space = arena_printf(p->a, "class %s", h->path);
 	h->classes = arena_array(p->a, m->n_classes + 1, sizeof(*h->classes));
 	if (m->root->rate_Bps && !number_class(p, h, m->root))
 		return false;
@@ -268,7 +270,7 @@ static bool number_classes(struct planner *p, struct plan_hook *h)
 		if (!number_class(p, h, m->classes[i]))
 			return false;
 	h->room = room_for(h);
-	return true;
+	return m->type != POLICY_HTB || plan_minors(p, h);
 }
 
 const char *plan_class_what(struct planner *p, const struct plan_hook *h, const struct model_class *c)

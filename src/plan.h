@@ -35,7 +35,11 @@ struct plan_live {
 struct plan_class {
 	const struct model_class *cls;
 	uint32_t number;
-	uint32_t police_index; /* engine tc; 0 otherwise */
+	uint32_t police_index;           /* engine tc; 0 otherwise */
+	uint32_t minor;                  /* of htb */
+	const char *handle;              /* its name in the handle table */
+	const struct handles_base *base; /* htb: what its minor counted for another class before; NULL: nothing */
+	bool recycled;                   /* htb: in this very plan the minor came from another class */
 	uint32_t shard; /* which tree it is in, from 1; 0: there is one tree, or it is the root, in each of them */
 };
 
@@ -53,6 +57,7 @@ struct plan_hook {
 	const char *refused;        /* why it is left alone though the interface is there (ifindex is 0 then), or "" */
 	struct plan_class *classes; /* root with a rate first, then in the order of the file */
 	size_t n_classes;
+	const char *space;      /* of the classes' numbers in the handle table */
 	uint32_t room;          /* entries of the maps by class number */
 	uint32_t n_shards;      /* htb trees, one a queue; 0: one tree */
 	uint32_t default_shard; /* where the policy's default class is; the others have one of their own */

@@ -15,7 +15,7 @@
 
 static uint32_t minor_of(const struct plan_hook *h, const struct plan_class *pc)
 {
-	return pc->cls == h->hook->dflt ? KOBJ_DEFAULT_MINOR : pc->number;
+	return pc->cls == h->hook->dflt ? KOBJ_DEFAULT_MINOR : pc->minor;
 }
 
 uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc)
@@ -26,7 +26,7 @@ uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc)
 /* The first of the classes: every policy of htb has a rate. */
 uint32_t plan_htb_root(const struct plan_hook *h, uint32_t shard)
 {
-	return TC_H_MAKE(KOBJ_SHARD(shard), h->classes[0].number);
+	return TC_H_MAKE(KOBJ_SHARD(shard), h->classes[0].minor);
 }
 
 /* Where packets of the class are queued: an inner one cannot. */

@@ -55,6 +55,8 @@ void plan_forward(struct planner *p);
 
 /* plan_htb.c: the tree of a hook of type htb on device dev: root qdisc, classes, leaf qdiscs. */
 void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *dev);
+/* plan_minors.c: gives each class of a hook of type htb its minor. false: told to d. */
+bool plan_minors(struct planner *p, struct plan_hook *h);
 /* skb->priority that picks the class; for an inner class, which cannot queue, that of the policy's default class. */
 uint32_t plan_htb_classid(const struct plan_hook *h, const struct plan_class *pc);
 /* skb->queue_mapping that goes with it, 0 to leave it. */

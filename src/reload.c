@@ -21,6 +21,7 @@
 #include "prog.h"
 #include "queues.h"
 #include "replaced.h"
+#include "reuse.h"
 
 /* A policy that was read: the model and the texts its positions point into. Shared by the results made from it. */
 struct loaded {
@@ -419,6 +420,13 @@ static bool verify(struct shaper *s, struct result *r)
 	return false;
 }
 
+/* Back to what is in the kernel again. Numbers that are taken too long in the file do no harm. */
+static void restore_numbers(struct shaper *s, const struct result *r)
+{
+	if (handles_changed(r->handles))
+		(void)handles_save(s->handles, s->handles_path);
+}
+
 static void carry_out(struct shaper *s, struct result *r)
 {
 	struct applied *done;
@@ -431,9 +439,11 @@ static void carry_out(struct shaper *s, struct result *r)
 		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->replaced_path, strerror(-err));
 		return;
 	}
+	reuse_reset(s->pins, r->handles);
+	reuse_read_bases(s->nl, r->pub.plan, r->handles);
 	/* The numbers are on disk before the kernel knows them: whoever starts after a crash in between finds the same.
 	 */
-	err = handles_save(r->handles, s->handles_path);
+	err = handles_changed(r->handles) ? handles_save(r->handles, s->handles_path) : 0;
 	if (err) {
 		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->handles_path, strerror(-err));
 		return;
@@ -441,6 +451,7 @@ static void carry_out(struct shaper *s, struct result *r)
 	if (apply_steps(s->kernel, &r->steps, &done, &r->pub.refusal) < 0) {
 		explain_refusal(s, r);
 		pins_refresh(s->pins);
+		restore_numbers(s, r);
 		return;
 	}
 	pins_refresh(s->pins);
@@ -450,6 +461,7 @@ static void carry_out(struct shaper *s, struct result *r)
 		r->pub.error =
 			arena_printf(r->pub.arena, "%s; %s%s", r->pub.error,
 				     err ? "and the way back failed: " : "everything is as it was", err ? text : "");
+		restore_numbers(s, r);
 	} else {
 		r->pub.applied = true;
 	}
@@ -472,13 +484,16 @@ static void keep_replaced(struct shaper *s, struct result *r)
 /* The result becomes the one in force. */
 static void keep(struct shaper *s, struct result *r)
 {
+	reuse_read_bases(s->nl, r->pub.plan, r->handles);
+	reuse_drop_bases(r->pub.plan, r->handles, &r->steps);
 	handles_free(s->handles);
 	s->handles = r->handles;
 	r->handles = NULL;
 	handles_sweep(s->handles);
 	/* The names that were swept are in the file until the next save; a number that is taken too long does no harm.
 	 */
-	(void)handles_save(s->handles, s->handles_path);
+	if (handles_changed(s->handles))
+		(void)handles_save(s->handles, s->handles_path);
 	if (s->current)
 		reload_result_free(&s->current->pub);
 	s->current = r;

@@ -94,10 +94,17 @@ static void read_counts(struct view *v)
 	const struct plan *p = v->now->plan;
 	struct counts *counts = counts_read(v->a, shaper_nl(v->shaper));
 
-	for (size_t i = 0; i < p->hooks.n; i++)
-		if (is_htb(&p->hooks.v[i]) && device_of(v, &p->hooks.v[i]).ifindex)
-			counts_read_htb(counts, shaper_nl(v->shaper), device_of(v, &p->hooks.v[i]).ifindex,
-					p->hooks.v[i].n_shards);
+	for (size_t i = 0; i < p->hooks.n; i++) {
+		const struct plan_hook *h = &p->hooks.v[i];
+		int ifindex = is_htb(h) ? device_of(v, h).ifindex : 0;
+
+		if (!ifindex)
+			continue;
+		counts_read_htb(counts, shaper_nl(v->shaper), ifindex, h->n_shards);
+		for (size_t j = 0; j < h->n_classes; j++)
+			if (h->classes[j].base)
+				counts_subtract(counts, ifindex, plan_htb_class(h, &h->classes[j]), h->classes[j].base);
+	}
 	v->counts = counts;
 }
 

@@ -28,9 +28,8 @@ static void test_names_keep_numbers(void **state)
 	handles_free(h);
 }
 
-/* A number that was in use goes to somebody else only when there is no fresh one: its counters are still in the kernel.
- */
-static void test_fresh_numbers_first(void **state)
+/* A number that nobody has any more is given again, so that numbers do not grow for ever. */
+static void test_numbers_come_back(void **state)
 {
 	struct handles *h = handles_new();
 
@@ -39,12 +38,83 @@ static void test_fresh_numbers_first(void **state)
 	assert_int_equal(handles_get(h, "class", "b", 1, 3), 2);
 	handles_sweep(h); /* both were asked for */
 	assert_int_equal(handles_get(h, "class", "b", 1, 3), 2);
-	handles_sweep(h); /* a was not */
+	assert_int_equal(handles_get(h, "class", "c", 1, 3), 3); /* a may still be in the kernel */
+	handles_sweep(h);                                        /* a was not */
 	assert_int_equal(handles_find(h, "class", "a"), -ENOENT);
-	assert_int_equal(handles_get(h, "class", "c", 1, 3), 3);
 	assert_int_equal(handles_get(h, "class", "d", 1, 3), 1);
 	assert_int_equal(handles_get(h, "class", "e", 1, 3), -ENOSPC);
 	handles_free(h);
+}
+
+static void test_a_thousand_reloads_need_no_more_numbers(void **state)
+{
+	struct handles *h = handles_new();
+	char name[32];
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		assert_int_equal(handles_get(h, "class", "stays", 1, 1000), 1);
+		snprintf(name, sizeof(name), "c%d", i);
+		assert_in_range(handles_get(h, "class", name, 1, 1000), 2, 3);
+		handles_sweep(h);
+	}
+	handles_free(h);
+}
+
+static void count_new(void *ctx, const char *space, const char *name, uint32_t number)
+{
+	(void)name;
+	assert_string_equal(space, "class");
+	*(uint32_t *)ctx += number;
+}
+
+static void count_names(void *ctx, const char *name)
+{
+	(void)name;
+	++*(int *)ctx;
+}
+
+static void test_a_number_goes_to_another_name(void **state)
+{
+	char dir[] = "/tmp/test_handles.XXXXXX", path[64];
+	struct handles_base base = {{1, 2, 3, 4, 5, 6, 1ull << 40}};
+	struct handles *h = handles_new(), *next, *again = handles_new();
+	uint32_t sum = 0;
+	int unused = 0;
+
+	(void)state;
+	assert_int_equal(handles_get(h, "class", "a", 1, 10), 1);
+	assert_int_equal(handles_get(h, "class", "b", 1, 10), 2);
+	handles_sweep(h);
+	next = handles_copy(h);
+	assert_false(handles_changed(next));
+	assert_int_equal(handles_get(next, "class", "b", 1, 10), 2);
+	handles_each_unused(next, "class", count_names, &unused);
+	assert_int_equal(unused, 1);
+	handles_take(next, "class", "a", "c");
+	assert_true(handles_changed(next));
+	assert_null(handles_base(next, "class", "c"));
+	handles_set_base(next, "class", "c", &base);
+	handles_each_new(next, count_new, &sum);
+	assert_int_equal(sum, 1);
+	handles_sweep(next);
+	assert_int_equal(handles_find(next, "class", "a"), -ENOENT);
+	assert_int_equal(handles_find(next, "class", "c"), 1);
+	assert_int_equal(handles_find(h, "class", "a"), 1);
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/handles.json", dir);
+	assert_int_equal(handles_save(next, path), 0);
+	assert_int_equal(handles_load(again, path), 0);
+	assert_int_equal(handles_find(again, "class", "c"), 1);
+	assert_memory_equal(handles_base(again, "class", "c"), &base, sizeof(base));
+	assert_null(handles_base(again, "class", "b"));
+	assert_false(handles_changed(again));
+	unlink(path);
+	rmdir(dir);
+	handles_free(h);
+	handles_free(next);
+	handles_free(again);
 }
 
 static void test_copy_is_independent(void **state)
@@ -113,8 +183,12 @@ static void test_survives_a_restart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names_keep_numbers),  cmocka_unit_test(test_fresh_numbers_first),
-		cmocka_unit_test(test_copy_is_independent), cmocka_unit_test(test_put),
+		cmocka_unit_test(test_names_keep_numbers),
+		cmocka_unit_test(test_numbers_come_back),
+		cmocka_unit_test(test_a_thousand_reloads_need_no_more_numbers),
+		cmocka_unit_test(test_a_number_goes_to_another_name),
+		cmocka_unit_test(test_copy_is_independent),
+		cmocka_unit_test(test_put),
 		cmocka_unit_test(test_survives_a_restart),
 	};
 

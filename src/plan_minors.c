@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The minors of htb classes. A name keeps its own; a new one takes a number that nobody has. In a large tree a class
+ * that comes takes the minor of one that goes, of the same parent: the kernel changes a class in place in a
+ * microsecond, but looks at all of them to make one.
+ */
+#include <string.h>
+
+#include "../bpf/qosd_abi.h"
+#include "names.h"
+#include "planner.h"
+
+#define RECYCLE_FROM 1000 /* classes of a tree: with so many, making one takes the kernel 40 us and more, and grows */
+
+/* A name that the policy has no more. */
+struct gone {
+	struct gone *next; /* of the same parent */
+	const char *name, *parent;
+	bool has_children;
+};
+
+struct recycler {
+	struct planner *p;
+	struct names by_name;   /* -> struct gone */
+	struct names by_parent; /* -> struct gone, the first of a list */
+};
+
+/* "root/a" of "root/a/b"; "" of "root". */
+static const char *parent_of(struct arena *a, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+
+	return slash ? arena_strndup(a, name, (size_t)(slash - name)) : "";
+}
+
+static void add_gone(void *ctx, const char *name)
+{
+	struct recycler *r = ctx;
+	struct gone *g = arena_new_of(r->p->a, struct gone);
+
+	g->name = arena_strdup(r->p->a, name);
+	g->parent = parent_of(r->p->a, name);
+	names_add(r->p->a, &r->by_name, g->name, g);
+}
+
+static void find_gone(struct recycler *r, const char *space)
+{
+	handles_each_unused(r->p->handles, space, add_gone, r);
+	names_seal(r->p->a, &r->by_name);
+	for (size_t i = 0; i < r->by_name.all.n; i++) {
+		struct gone *g = r->by_name.all.v[i].thing, *above = names_find(&r->by_name, g->parent);
+
+		if (above)
+			above->has_children = true;
+		/* Each parent is asked for by a head of its own. */
+		names_add(r->p->a, &r->by_parent, g->parent, arena_new_of(r->p->a, struct gone));
+	}
+	names_seal(r->p->a, &r->by_parent);
+	for (size_t i = r->by_name.all.n; i-- > 0;) {
+		struct gone *g = r->by_name.all.v[i].thing, *head = names_find(&r->by_parent, g->parent);
+
+		if (g->has_children)
+			continue;
+		g->next = head->next;
+		head->next = g;
+	}
+}
+
+/* Classes with children are not worth it: there are few. */
+static void recycle(struct recycler *r, const char *space, struct plan_class *pc)
+{
+	struct gone *head = pc->cls->n_children ? NULL : names_find(&r->by_parent, parent_of(r->p->a, pc->handle)), *g;
+
+	if (!head || !head->next)
+		return;
+	g = head->next;
+	head->next = g->next;
+	handles_take(r->p->handles, space, g->name, pc->handle);
+	pc->recycled = true;
+}
+
+bool plan_minors(struct planner *p, struct plan_hook *h)
+{
+	const char *space = arena_printf(p->a, "minor %s", h->path);
+	struct recycler r = {.p = p};
+
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (handles_find(p->handles, space, h->classes[i].handle) >= 0)
+			(void)handles_get(p->handles, space, h->classes[i].handle, 1, QOSD_CLASSES_MAX);
+	if (h->n_classes >= RECYCLE_FROM)
+		find_gone(&r, space);
+	for (size_t i = 0; i < h->n_classes; i++) {
+		struct plan_class *pc = &h->classes[i];
+		int minor;
+
+		if (r.by_name.all.n && handles_find(p->handles, space, pc->handle) < 0)
+			recycle(&r, space, pc);
+		minor = handles_get(p->handles, space, pc->handle, 1, QOSD_CLASSES_MAX);
+		if (minor < 0) {
+			diag_error(p->d, pc->cls->pos, "too-many-classes",
+				   "class %s finds no free number in this reload: with those that go there are more "
+				   "than %d; reload in two steps",
+				   pc->cls->name, QOSD_CLASSES_MAX);
+			return false;
+		}
+		pc->minor = (uint32_t)minor;
+		pc->base = handles_base(p->handles, space, pc->handle);
+	}
+	return true;
+}
