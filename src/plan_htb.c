@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <ctype.h>
 #include <linux/pkt_sched.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
@@ -107,6 +108,17 @@ static uint32_t leaf_handle(uint32_t classid)
 	return (minor < first ? minor : minor + taken) << 16;
 }
 
+/* CONFIG_NET_SCH_FQ_CODEL */
+static const char *config_of(struct planner *p, enum qdisc_kind kind)
+{
+	bool fifo = kind == QDISC_PFIFO || kind == QDISC_BFIFO;
+	char *name = arena_printf(p->a, "CONFIG_NET_SCH_%s", fifo ? "FIFO" : qdisc_name(kind));
+
+	for (char *c = name; *c; c++)
+		*c = (char)toupper((unsigned char)*c);
+	return name;
+}
+
 /* A queue of its own for each class, short by itself or sized to the rate: the kernel would put a thousand packets
  * there. */
 static void want_leaf(struct planner *p, const struct link *dev, const struct node *n)
@@ -126,8 +138,9 @@ static void want_leaf(struct planner *p, const struct link *dev, const struct no
 	else
 		qdisc_sized_fifo(&o->qdisc.q, c->rate_Bps, &device);
 	if (!p->in->has_leaf[o->qdisc.q.kind])
-		diag_error(p->d, c->pos, "no-kernel-support", "this kernel has no %s, which class %s wants as its leaf",
-			   qdisc_name(o->qdisc.q.kind), c->name);
+		diag_error(p->d, c->pos, "no-kernel-support",
+			   "this kernel has no %s (%s), which class %s wants as its leaf", qdisc_name(o->qdisc.q.kind),
+			   config_of(p, o->qdisc.q.kind), c->name);
 }
 
 /* A class of the policy, in its tree. */
