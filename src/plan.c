@@ -918,6 +918,12 @@ static bool has_forwards(const struct model *m, const char *ifname, enum directi
 	return false;
 }
 
+/* edt without fq polices, whatever is the root. */
+static bool needs_root(const struct planner *p, const struct model_hook *m)
+{
+	return m->type == POLICY_HTB || (m->type == POLICY_EDT && p->in->has_leaf[QDISC_FQ]);
+}
+
 /* Somebody else's qdisc has the place of ours: for an interface that the policy names that is an error, see plan_adopt;
  * one that only a glob fits must not keep the others from being shaped. */
 static const char *why_refused(struct planner *p, const struct model_interface *iface, const struct model_hook *m,
@@ -931,8 +937,7 @@ static const char *why_refused(struct planner *p, const struct model_interface *
 	if (ingress && ingress->qdisc.q.kind == QDISC_INGRESS)
 		return foreign_ingress(p->a, l->name);
 	root = find_qdisc(p->in->observed, l->ifindex, TC_H_ROOT);
-	if (m->type != POLICY_POLICE && root && tc_qdisc_is_foreign(&root->qdisc) &&
-	    p->in->model->takeover == TAKEOVER_REFUSE)
+	if (needs_root(p, m) && root && tc_qdisc_is_foreign(&root->qdisc) && p->in->model->takeover == TAKEOVER_REFUSE)
 		return foreign_root(p->a, l->name, &root->qdisc);
 	return "";
 }

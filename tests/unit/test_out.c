@@ -37,6 +37,20 @@ static void test_table(void **state)
 		   "x           1500mbit     1024\n");
 }
 
+static void test_waits(void **state)
+{
+	(void)state;
+	assert_out("{\"a\": [{\"delay_us\": 0}, {\"delay_us\": 999}, {\"delay_us\": 4250}, {\"delay_us\": 9999999},"
+		   "{\"delay_us\": 10000000}]}",
+		   OUT_TEXT,
+		   "   DELAY\n"
+		   "     0us\n"
+		   "   999us\n"
+		   "   4.2ms\n"
+		   "9999.9ms\n"
+		   "     10s\n");
+}
+
 /* A rate is a number and stands to the right, a list of words is text and stands to the left. */
 static void test_columns(void **state)
 {
@@ -176,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_waits),
 		cmocka_unit_test(test_columns),
 		cmocka_unit_test(test_empty_column),
 		cmocka_unit_test(test_depth_indents),
