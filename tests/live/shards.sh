@@ -242,4 +242,22 @@ check "a class of ingress has its 1 Mbit/s" between "$(kbit "$before" "$after" "
 check "in its queue" equal "$(strays 1) $(strays 2) $(strays 3)" "0 0 0"
 
 check "qosd stops" stop_qosd a
+
+# Where processors pick the queue a class cannot. /sys is one network namespace's: for this the router's own.
+sed -i 's/ingress: {policy: spread, via: ifb}/egress: {policy: spread}/' "$policy"
+if at router unshare -m sh -c 'mount -t sysfs none /sys; echo 1 >/sys/class/net/wan0/queues/tx-2/xps_cpus' 2>"$dir/xps"; then
+	cat >"$dir/qosd-with-its-sys" <<-END
+		#!/bin/sh
+		exec unshare -m sh -c 'mount -t sysfs none /sys; exec "\$0" "\$@"' "$(realpath "$qosd")" "\$@"
+	END
+	chmod +x "$dir/qosd-with-its-sys"
+	qosd=$dir/qosd-with-its-sys
+	start_qosd a router
+	check "with XPS qosd starts" equal $? 0
+	check "with one tree, and says why" contains "$(ctl a show interfaces)" "one tree, since XPS picks"
+	check "plan is empty with it" plan_is_empty a
+	check "qosd stops again" stop_qosd a
+else
+	skip "one tree with XPS" "$(cat "$dir/xps")"
+fi
 finish
