@@ -41,6 +41,7 @@ static int try_qdisc(struct nl *nl, const struct trial *t, char *text, size_t si
 static int try_mq(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_ifb(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_helper(struct nl *nl, const struct trial *t, char *text, size_t size);
+static int try_packet_helper(struct nl *nl, const struct trial *t, char *text, size_t size);
 
 /* In this order: clsact is there for the filter. */
 static const struct trial trials[CAPS] = {
@@ -62,6 +63,12 @@ static const struct trial trials[CAPS] = {
 	[CAP_MQ] = {"sch_mq", "CONFIG_NET_SCHED", "added an mq qdisc to an ifb device of two queues", try_mq, QDISC_MQ,
 		    0},
 	[CAP_IFB] = {"ifb", "CONFIG_IFB", "made an ifb device", try_ifb, 0, 0},
+	[CAP_REDIRECT] = {"bpf_redirect", "CONFIG_NET", "loaded a program that calls it", try_helper, 0,
+			  BPF_FUNC_redirect},
+	[CAP_CLONE_REDIRECT] = {"bpf_clone_redirect", "CONFIG_NET", "loaded a program that calls it", try_packet_helper,
+				0, BPF_FUNC_clone_redirect},
+	[CAP_SKB_SET_TSTAMP] = {"bpf_skb_set_tstamp", "CONFIG_NET", "loaded a program that calls it", try_packet_helper,
+				0, BPF_FUNC_skb_set_tstamp},
 	[CAP_REDIRECT_NEIGH] = {"bpf_redirect_neigh", "CONFIG_NET", "loaded a program that calls it", try_helper, 0,
 				BPF_FUNC_redirect_neigh},
 	[CAP_REDIRECT_PEER] = {"bpf_redirect_peer", "CONFIG_NET", "loaded a program that calls it", try_helper, 0,
@@ -271,11 +278,14 @@ static int try_ifb(struct nl *nl, const struct trial *t, char *text, size_t size
 	return make_ifb(nl, &(struct kobj_link){.ifindex = 0x5101, .name = "probe", .tx_queues = 1}, text, size);
 }
 
-/* All arguments are 0: the verifier looks at their types, and nobody runs the program. */
-static int try_helper(struct nl *nl, const struct trial *t, char *text, size_t size)
+/* All arguments are 0, but for the packet where it is the first: the verifier looks at their types, and nobody runs the
+ * program. */
+static int try_call(const struct trial *t, bool packet)
 {
 	const struct bpf_insn call[] = {
-		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1},
+		{.code = BPF_ALU64 | BPF_MOV | (packet ? BPF_X : BPF_K),
+		 .dst_reg = BPF_REG_1,
+		 .src_reg = packet ? BPF_REG_1 : 0},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_3},
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_4},
@@ -284,11 +294,24 @@ static int try_helper(struct nl *nl, const struct trial *t, char *text, size_t s
 	};
 	int fd = load(call, sizeof(call) / sizeof(call[0]));
 
-	(void)nl;
-	(void)text;
-	(void)size;
 	if (fd < 0)
 		return fd;
 	(void)close(fd); /* that it loaded is all */
 	return 0;
+}
+
+static int try_helper(struct nl *nl, const struct trial *t, char *text, size_t size)
+{
+	(void)nl;
+	(void)text;
+	(void)size;
+	return try_call(t, false);
+}
+
+static int try_packet_helper(struct nl *nl, const struct trial *t, char *text, size_t size)
+{
+	(void)nl;
+	(void)text;
+	(void)size;
+	return try_call(t, true);
 }

@@ -386,6 +386,58 @@ static void a_departure_time_stays(void **state)
 	assert_int_equal(ctx.tstamp, 1000000007);
 }
 
+/* ---- whatever comes ---- */
+
+/* What a second reader finds that a packet must be to go past the stack. */
+static bool may_go(const uint8_t *b, size_t n)
+{
+	static const uint8_t zeros[6];
+	const uint8_t *ip = b + ETH_HLEN;
+
+	if (n < ETH_HLEN + 20u || memcmp(b, zeros, 6) != 0)
+		return false;
+	if (b[12] == 0x08 && b[13] == 0x00)
+		return ip[0] == 0x45 && ip[8] > 1 && !((ip[6] << 8 | ip[7]) & 0x3fff) && ip[16] < 224 && ip[16] != 127;
+	if (b[12] == 0x86 && b[13] == 0xdd && n >= ETH_HLEN + 40u)
+		return ip[0] >> 4 == 6 && ip[7] > 1 && ip[24] != 0xff && ip[6] != IPPROTO_FRAGMENT &&
+		       ip[6] != IPPROTO_HOPOPTS && ip[6] != IPPROTO_ROUTING && ip[6] != IPPROTO_DSTOPTS;
+	return false;
+}
+
+static void nothing_bent_goes_past_the_stack(void **state)
+{
+	unsigned handed = 0, left = 0;
+
+	(void)state;
+	/* Both rules by the mode that takes least. */
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_PEER});
+	srand(1);
+	for (int i = 0; i < 60000; i++) {
+		struct packet_buf p = udp_packet(rand() % 2, (uint16_t)(rand() % 3));
+		uint8_t out[256];
+		size_t n = sizeof(out);
+		int verdict;
+
+		for (int bends = rand() % 4; bends; bends--)
+			p.b[(size_t)rand() % 60] = (uint8_t)rand();
+		if (rand() % 8 == 0)
+			p.n = 54 + (size_t)rand() % (p.n - 54); /* the kernel runs no program on less */
+		verdict = harness_run(h.prog, p.b, p.n, NULL, out, &n);
+		assert_int_equal(n, p.n);
+		if (verdict == TC_ACT_REDIRECT)
+			handed++;
+		else
+			left++;
+		if (verdict == TC_ACT_REDIRECT)
+			assert_true(may_go(p.b, p.n));
+		else
+			assert_int_equal(verdict, TC_ACT_UNSPEC);
+		if (verdict == TC_ACT_UNSPEC)
+			assert_memory_equal(out, p.b, p.n);
+	}
+	assert_true(handed > 5000 && left > 5000);
+}
+
 static uint32_t device(const char *name, int mtu)
 {
 	char command[128];
@@ -419,6 +471,7 @@ int main(void)
 		TEST(without_forwarding_there_is_no_route),
 		TEST(a_packet_that_goes_round_is_dropped),
 		TEST(a_departure_time_stays),
+		TEST(nothing_bent_goes_past_the_stack),
 	};
 
 	harness_need_bpf();

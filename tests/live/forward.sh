@@ -169,6 +169,8 @@ cat >"$dir/q/qosd.yaml" <<-'END'
 END
 check "qosd starts" start_qosd q host
 check "a plan is empty at once" plan_is_empty q
+check "capabilities say which modes the kernel has" jq -e '[.capabilities[] | select(.capability | test("redirect"))] |
+	length == 4 and all(.has and .how == "loaded a program that calls it")' <(ctl q --json show capabilities)
 
 sysctls host 0
 check "NIC to container by peer, back by neigh with a next hop, ip_forward=0" past_stack talk out 10.88.1.2 fd00:88:1::2
@@ -415,6 +417,41 @@ if [ -c /dev/net/tun ] && ip -n "$prefix-host" tuntap add dev tun0 mode tun 2>/d
 else
 	skip "tunnel to container by peer, back by neigh, hops counted" "the kernel has no tun (CONFIG_TUN)"
 fi
+
+# ---- IPv4 by way of IPv6, and what the policy drops ----
+
+address out lo 10.99.0.2/32
+ip -n "$prefix-host" route add 10.99.0.0/24 via inet6 fd00:9::2 dev eth0
+cat >"$dir/q/qosd.yaml" <<-'END'
+	version: 1
+	policies:
+	  tight:
+	    type: police
+	    default: pass
+	    classes: [{name: few, rate: 8kbit, burst: 70kb, match: [{proto: udp, dport: 9}]}]
+	interfaces:
+	  eth0: {side: wan, ingress: {policy: tight}}
+	forward:
+	  - {name: by-v6, on: v1, match: [{dst: 10.99.0.2}], redirect: {mode: neigh, dev: eth0}}
+	  - {name: in1, on: eth0, match: [{dst: 10.88.1.2}], redirect: {mode: peer, dev: v1}}
+END
+ctl q reload >/dev/null 2>&1
+at host ping -n -q -c 1 -W 5 fd00:9::2 >/dev/null
+check "IPv4 by way of an IPv6 next hop, as the route says" past_stack at c1 ping -n -q -c 3 -i 0.1 -W 2 10.99.0.2
+
+policed() # of 200 packets the policy drops some, and the rule hands on the rest
+{
+	local rule_before class_before drops_before drops
+	rule_before=$(rule in1 packets)
+	class_before=$(counter q eth0 ingress few packets)
+	drops_before=$(counter q eth0 ingress few drop_packets)
+	udp_send out 10.88.1.2 9 200 1000
+	drops=$(($(counter q eth0 ingress few drop_packets) - drops_before))
+	echo "class: $(($(counter q eth0 ingress few packets) - class_before)), dropped $drops, handed on $(($(rule in1 packets) - rule_before))"
+	equal "$(($(counter q eth0 ingress few packets) - class_before))" 200 && between "$drops" 100 160 &&
+		equal "$(($(rule in1 packets) - rule_before))" "$((200 - drops))"
+}
+check "what the policy of the interface drops is not handed on, what it lets pass is" policed
 
 # ---- VLAN ----
 
