@@ -7,6 +7,7 @@
 # shellcheck source=../tests/live/lib.sh
 . "${top_srcdir:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}/tests/live/lib.sh"
 
+# shellcheck disable=SC2034 # used by those who source this
 flood=${top_builddir:-.}/bench/flood
 rows='[]'
 ratios='[]'
@@ -14,7 +15,7 @@ goals='[]'
 
 row() # WHAT WHO VALUE UNIT [NOTE]: VALUE null where it could not be measured, and NOTE says why
 {
-	rows=$(jq -c --arg what "$1" --arg who "$2" --argjson value "$3" --arg unit "$4" --arg note "${5:-}" \
+	rows=$(jq -c --arg what "$1" --arg who "$2" --argjson value "${3:-null}" --arg unit "$4" --arg note "${5:-}" \
 		'. + [{what: $what, who: $who, value: $value, unit: $unit} + if $note == "" then {} else {note: $note} end]' <<<"$rows")
 }
 
@@ -27,7 +28,7 @@ ratio() # WHAT VALUE VALUE
 
 goal() # WHAT VALUE at_most|at_least LIMIT UNIT
 {
-	goals=$(jq -c --arg what "$1" --argjson value "$2" --arg kind "$3" --argjson limit "$4" --arg unit "$5" \
+	goals=$(jq -c --arg what "$1" --argjson value "${2:-null}" --arg kind "$3" --argjson limit "$4" --arg unit "$5" \
 		'. + [{what: $what, value: $value, ($kind): $limit, unit: $unit}]' <<<"$goals")
 }
 
