@@ -28,6 +28,7 @@
 #include "learn.h"
 #include "links.h"
 #include "log.h"
+#include "meter.h"
 #include "missing.h"
 #include "pins.h"
 #include "sd.h"
@@ -38,8 +39,10 @@
 #define RETRY_MIN_MS   1000 /* after a run that failed; doubled each time */
 #define RETRY_MAX_MS   60000
 #define AGE_S          5
-#define WAIT_MAX_MS    10000  /* between looks at a time to confirm: it goes on in suspend, our timers do not */
-#define AGE_KEYS_MS    20     /* between two steps through the keys of classes with per */
+#define WAIT_MAX_MS    10000 /* between looks at a time to confirm: it goes on in suspend, our timers do not */
+#define AGE_KEYS_MS    20    /* between two steps through the keys of classes with per */
+#define TICK_MS        1000  /* of the meter */
+#define TOP_MAX        10000
 #define NAMESPACE_LOCK "qosd" /* abstract socket, one a network namespace */
 
 struct daemon {
@@ -49,9 +52,10 @@ struct daemon {
 	struct shaper *shaper;
 	struct learn *learn;
 	struct keys *keys;
+	struct meter *meter;
 	struct ctl *ctl;
 	struct event *terminate, *interrupt, *hangup;
-	struct event *link_event, *replan, *age, *age_keys, *save, *learned, *learned_again, *expire;
+	struct event *link_event, *replan, *age, *age_keys, *tick, *save, *learned, *learned_again, *expire;
 	unsigned retry_ms;
 	unsigned expire_retry_ms;
 	unsigned run_ms;  /* how long the last run took */
@@ -368,6 +372,15 @@ static void on_age_keys(evutil_socket_t fd, short what, void *arg)
 		start_timer(d->age_keys, AGE_KEYS_MS);
 }
 
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	meter_tick(d->meter);
+}
+
 static void save(struct daemon *d)
 {
 	int err = learn_save(d->learn);
@@ -471,16 +484,31 @@ static json_t *cmd_show(void *ctx, const json_t *args)
 	return show_answer(d->shaper, d->learn, args);
 }
 
+static json_t *stats_top(struct daemon *d, const json_t *args)
+{
+	json_int_t n = json_integer_value(json_object_get(args, "top"));
+	const char *sort = json_string_value(json_object_get(args, "sort"));
+
+	sort = sort ? sort : "rate";
+	if (n < 1 || n > TOP_MAX)
+		return wire_error(EXIT_USAGE, "top is a number from 1 to %d", TOP_MAX);
+	if (strcmp(sort, "rate") != 0 && strcmp(sort, "drops") != 0 && strcmp(sort, "delay") != 0)
+		return wire_error(EXIT_USAGE, "sort is rate, drops or delay");
+	return show_top(d->shaper, d->learn, d->meter, (size_t)n, sort);
+}
+
 static json_t *cmd_stats(void *ctx, const json_t *args)
 {
 	const char *what = json_string_value(json_object_get(args, "what"));
 	struct daemon *d = ctx;
 
+	if (json_object_get(args, "top"))
+		return stats_top(d, args);
 	if (what && strcmp(what, "interfaces") == 0)
 		return fastpath_interfaces(d->shaper);
 	if (what)
 		return wire_error(EXIT_USAGE, "there are no stats of \"%s\"", what);
-	return show_stats(d->shaper, d->learn);
+	return show_stats(d->shaper, d->learn, d->meter);
 }
 
 static json_t *cmd_plan(void *ctx, const json_t *args)
@@ -761,8 +789,8 @@ static void on_drained(void *ctx)
 /* From here on nothing puts anything into the kernel again. */
 static void rest(struct daemon *d)
 {
-	struct event *const events[] = {d->link_event, d->replan,        d->age,    d->age_keys, d->save,
-					d->learned,    d->learned_again, d->hangup, d->expire};
+	struct event *const events[] = {d->link_event, d->replan,  d->age,           d->age_keys, d->tick,
+					d->save,       d->learned, d->learned_again, d->hangup,   d->expire};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -891,10 +919,11 @@ static bool make_events(struct daemon *d)
 	d->replan = evtimer_new(d->base, on_replan, d);
 	d->age = evtimer_new(d->base, on_age, d);
 	d->age_keys = evtimer_new(d->base, on_age_keys, d);
+	d->tick = event_new(d->base, -1, EV_PERSIST, on_tick, d);
 	d->save = evtimer_new(d->base, on_save, d);
 	d->learned_again = evtimer_new(d->base, on_ring_again, d);
 	d->expire = evtimer_new(d->base, on_expire, d);
-	return d->terminate && d->interrupt && d->hangup && d->replan && d->age && d->age_keys && d->save &&
+	return d->terminate && d->interrupt && d->hangup && d->replan && d->age && d->age_keys && d->tick && d->save &&
 	       d->learned_again && d->expire && event_add(d->terminate, NULL) == 0 &&
 	       event_add(d->interrupt, NULL) == 0 && event_add(d->hangup, NULL) == 0;
 }
@@ -958,6 +987,7 @@ static int first_run(struct daemon *d)
 		log_info("%d learned addresses are back", n);
 	follow(d);
 	start_timer(d->age, AGE_S * 1000);
+	start_timer(d->tick, TICK_MS);
 	return EXIT_DONE;
 }
 
@@ -987,6 +1017,7 @@ static int start(struct daemon *d)
 		log_warning("%s", why);
 	d->learn = learn_new(d->shaper);
 	d->keys = keys_new(d->shaper);
+	d->meter = meter_new(d->shaper);
 	return first_run(d);
 }
 
@@ -1009,14 +1040,16 @@ static int stop(struct daemon *d)
 /* The socket goes before the lock, and is the last that others see of us. */
 static void release(struct daemon *d)
 {
-	struct event *const events[] = {d->terminate, d->interrupt, d->hangup,  d->link_event,    d->replan, d->age,
-					d->age_keys,  d->save,      d->learned, d->learned_again, d->expire};
+	struct event *const events[] = {d->terminate, d->interrupt, d->hangup,        d->link_event,
+					d->replan,    d->age,       d->age_keys,      d->tick,
+					d->save,      d->learned,   d->learned_again, d->expire};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
 	learn_free(d->learn);
 	keys_free(d->keys);
+	meter_free(d->meter);
 	shaper_free(d->shaper);
 	ctl_close(d->ctl);
 	if (d->links >= 0)

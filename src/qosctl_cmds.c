@@ -21,6 +21,7 @@
 
 #define LOOK_S           30  /* how long the daemon may take to answer a question */
 #define CHANGE_S         120 /* and to change something */
+#define TOP_MAX          10000
 #define GONE_S           10  /* and to end after it was told to stop */
 #define CONFIRM_S        120 /* to confirm a change, if nothing else is said */
 #define MATCHES(s, word) (strcmp((s), (word)) == 0)
@@ -31,6 +32,8 @@ struct cli {
 	const char *config;
 	bool json, exit_code, effective;
 	unsigned confirm_s; /* 0: not asked for */
+	unsigned top;       /* likewise */
+	const char *sort;   /* NULL: not asked for */
 };
 
 enum flag { /* options that not every command takes */
@@ -38,6 +41,7 @@ enum flag { /* options that not every command takes */
 	    FLAG_EFFECTIVE = 2,
 	    FLAG_CONFIG = 4,
 	    FLAG_CONFIRM = 8,
+	    FLAG_TOP = 16,
 };
 
 struct command {
@@ -295,10 +299,32 @@ static void name_missed(json_t *rule)
 	json_object_del(rule, "kernel_bytes");
 }
 
+/* Of keys that nobody has looked at for a minute there is a rate only after two seconds. */
+static int stats_top(const struct cli *c)
+{
+	json_t *answer = NULL, *wait = NULL;
+
+	for (int tries = 0; tries < 3 && (!answer || wait); tries++) {
+		json_t *args = json_pack("{s:i, s:s}", "top", (int)c->top, "sort", c->sort ? c->sort : "rate");
+
+		if (wait)
+			(void)usleep((useconds_t)json_integer_value(wait) * 1000); /* cut short: asks again earlier */
+		json_decref(answer);
+		answer = ask(c, "stats", args, LOOK_S);
+		wait = json_object_get(answer, "wait_ms");
+	}
+	return finish(c, answer);
+}
+
 static int cmd_stats(const struct cli *c, int argc, char **argv)
 {
 	json_t *args = NULL, *answer, *rule;
 	size_t i;
+
+	if (c->sort && !c->top)
+		return usage_error("--sort goes with --top");
+	if (c->top)
+		return argc ? usage_error("stats --top takes no %s", argv[0]) : stats_top(c);
 
 	if (argc && !MATCHES(argv[0], "interfaces"))
 		return usage_error("stats: \"%s\" is not interfaces", argv[0]);
@@ -520,7 +546,7 @@ static const struct command commands[] = {
 	{"show",
 	 "policy | effective | interfaces | classes | keys | filters | sets [NAME] | forward | capabilities | history",
 	 "what is in force, and what was", 1, 2, 0, cmd_show},
-	{"stats", "[interfaces]", "what was counted", 0, 1, 0, cmd_stats},
+	{"stats", "[interfaces]", "what was counted", 0, 1, FLAG_TOP, cmd_stats},
 	{"set",
 	 "NAME add ADDRESS [up RATE] [down RATE] | NAME del ADDRESS | NAME import FILE | NAME export | NAME flush",
 	 "edit a set, over reloads too", 2, 7, 0, cmd_set},
@@ -550,6 +576,8 @@ static int cmd_help(const struct cli *c, int argc, char **argv)
 	     "  -c, --config FILE   check: the policy if no FILE is given (" WIRE_CONFIG ")\n"
 	     "      --effective     check: print what the policy means\n"
 	     "      --exit-code     plan: end with 1 if there is something to do\n"
+	     "      --top N         stats: the N classes and keys with the most\n"
+	     "      --sort WHAT     stats --top: by rate, drops or delay\n"
 	     "      --confirm[=SECONDS]\n"
 	     "                      reload: go back after so many seconds (120) unless confirmed\n"
 	     "\n"
@@ -594,6 +622,7 @@ static int run_command(const struct cli *c, unsigned flags, int argc, char **arg
 				   flags & ~k->flags & FLAG_EXIT_CODE   ? "--exit-code"
 				   : flags & ~k->flags & FLAG_EFFECTIVE ? "--effective"
 				   : flags & ~k->flags & FLAG_CONFIRM   ? "--confirm"
+				   : flags & ~k->flags & FLAG_TOP       ? "--top"
 									: "--config");
 	argc--;
 	argv++;
@@ -608,6 +637,8 @@ enum {
 	OPT_EXIT_CODE,
 	OPT_EFFECTIVE,
 	OPT_CONFIRM,
+	OPT_TOP,
+	OPT_SORT,
 };
 
 static const struct option options[] = {
@@ -617,6 +648,8 @@ static const struct option options[] = {
 	{"exit-code", no_argument, NULL, OPT_EXIT_CODE},
 	{"effective", no_argument, NULL, OPT_EFFECTIVE},
 	{"confirm", optional_argument, NULL, OPT_CONFIRM},
+	{"top", required_argument, NULL, OPT_TOP},
+	{"sort", required_argument, NULL, OPT_SORT},
 	{"version", no_argument, NULL, 'V'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -625,7 +658,7 @@ static const struct option options[] = {
 int qosctl_main(int argc, char **argv)
 {
 	struct cli c = {.run_dir = WIRE_RUN_DIR, .config = WIRE_CONFIG};
-	unsigned long seconds;
+	unsigned long number;
 	unsigned flags = 0;
 	int o;
 
@@ -647,12 +680,24 @@ int qosctl_main(int argc, char **argv)
 			flags |= FLAG_EFFECTIVE;
 			break;
 		case OPT_CONFIRM:
-			seconds = CONFIRM_S;
-			if (optarg && (!read_number(optarg, WIRE_CONFIRM_MAX, &seconds) || seconds < WIRE_CONFIRM_MIN))
+			number = CONFIRM_S;
+			if (optarg && (!read_number(optarg, WIRE_CONFIRM_MAX, &number) || number < WIRE_CONFIRM_MIN))
 				return usage_error("--confirm=%s: not a number of seconds from %d to %d", optarg,
 						   WIRE_CONFIRM_MIN, WIRE_CONFIRM_MAX);
-			c.confirm_s = (unsigned)seconds;
+			c.confirm_s = (unsigned)number;
 			flags |= FLAG_CONFIRM;
+			break;
+		case OPT_TOP:
+			if (!read_number(optarg, TOP_MAX, &number) || !number)
+				return usage_error("--top %s: not a number from 1 to %d", optarg, TOP_MAX);
+			c.top = (unsigned)number;
+			flags |= FLAG_TOP;
+			break;
+		case OPT_SORT:
+			if (!MATCHES(optarg, "rate") && !MATCHES(optarg, "drops") && !MATCHES(optarg, "delay"))
+				return usage_error("--sort %s: not rate, drops or delay", optarg);
+			c.sort = optarg;
+			flags |= FLAG_TOP;
 			break;
 		case 'V': puts("qosctl " PACKAGE_VERSION); return EXIT_DONE;
 		case 'h': return cmd_help(&c, 0, NULL);

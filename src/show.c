@@ -18,6 +18,7 @@
 #include "keys.h"
 #include "learn.h"
 #include "mem.h"
+#include "meter.h"
 #include "missing.h"
 #include "nl.h"
 #include "pins.h"
@@ -31,6 +32,7 @@ struct view {
 	const struct reload_result *now;
 	struct arena *a;             /* for this answer */
 	const struct counts *counts; /* where the answer has some */
+	const struct meter *meter;   /* likewise */
 };
 
 /* ---- reading the kernel ---------------------------------------------------------------------------------------------
@@ -1042,6 +1044,18 @@ static json_t *show_history(struct view *v)
 /* ---- stats ----------------------------------------------------------------------------------------------------------
  */
 
+/* Where they are known. */
+static void put_rates(const struct view *v, json_t *j, const struct plan_hook *h, uint32_t number,
+		      const struct qosd_lpm *key)
+{
+	static const char *const names[METER_WINDOWS] = {"rate_1s_bps", "rate_10s_bps", "rate_60s_bps"};
+	uint64_t bps[METER_WINDOWS];
+	bool known = v->meter && meter_rates(v->meter, h, number, key, bps);
+
+	for (size_t i = 0; i < METER_WINDOWS; i++)
+		json_object_set_new(j, names[i], known ? wire_count(bps[i]) : json_null());
+}
+
 static json_t *class_stats(struct view *v, const struct plan_hook *h)
 {
 	int ifindex = device_of(v, h).ifindex;
@@ -1052,6 +1066,7 @@ static json_t *class_stats(struct view *v, const struct plan_hook *h)
 		json_t *j = answer_of("name", json_string(c->cls->name));
 
 		json_object_set_new(j, "depth", json_integer(depth_of(h, c->cls)));
+		put_rates(v, j, h, c->number, NULL);
 		if (is_htb(h)) {
 			put_place(v, j, h, c);
 			put_classified(v, j, h, c);
@@ -1087,9 +1102,9 @@ static json_t *hook_stats(struct view *v, const struct plan_hook *h)
 	return j;
 }
 
-json_t *show_stats(struct shaper *s, struct learn *l)
+json_t *show_stats(struct shaper *s, struct learn *l, const struct meter *m)
 {
-	struct view v = {s, l, shaper_current(s), arena_new(), NULL};
+	struct view v = {.shaper = s, .learn = l, .now = shaper_current(s), .a = arena_new(), .meter = m};
 	json_t *hooks = json_array(), *sets = json_array(), *j = answer_of("bypass", bypass(&v));
 
 	read_counts(&v);
@@ -1104,6 +1119,151 @@ json_t *show_stats(struct shaper *s, struct learn *l)
 		json_object_set_new(j, "forward", fastpath_stats(s));
 	arena_free(v.a);
 	return j;
+}
+
+/* ---- top ------------------------------------------------------------------------------------------------------------
+ */
+
+/* A class or a key that may be among the first. */
+struct candidate {
+	uint64_t value; /* what is sorted by */
+	const struct plan_hook *h;
+	const struct plan_class *c;
+	bool is_key;
+	struct key_now key;
+};
+
+struct contest {
+	struct view *view;
+	const char *sort;
+	const struct plan_hook *h;
+	const struct plan_class *c;
+	VEC(struct candidate);
+};
+
+static uint64_t rate_now(const struct view *v, const struct plan_hook *h, uint32_t number, const struct qosd_lpm *key)
+{
+	uint64_t bps[METER_WINDOWS];
+
+	return meter_rates(v->meter, h, number, key, bps) ? bps[0] : 0;
+}
+
+static uint64_t delay_us(uint64_t delay_ns, uint64_t packets, uint64_t drops)
+{
+	return packets > drops ? delay_ns / (packets - drops) / 1000 : 0;
+}
+
+static void enter_key(void *ctx, const struct key_now *key)
+{
+	struct contest *t = ctx;
+	const struct qosd_key_stats *s = &key->stats;
+	struct candidate *one = vec_add(t->view->a, t);
+
+	*one = (struct candidate){.h = t->h, .c = t->c, .is_key = true, .key = *key};
+	if (strcmp(t->sort, "drops") == 0)
+		one->value = s->drop_packets;
+	else if (strcmp(t->sort, "delay") == 0)
+		one->value = delay_us(s->delay_ns, s->packets, s->drop_packets);
+	else
+		one->value = rate_now(t->view, t->h, t->c->number, &key->key);
+}
+
+static json_t *top_row(const struct candidate *one)
+{
+	json_t *j = answer_of("interface", wire_text(one->h->ifname));
+
+	json_object_set_new(j, "direction", json_string(direction_name(one->h->dir)));
+	json_object_set_new(j, "class", json_string(one->c->cls->name));
+	return j;
+}
+
+static json_t *class_counted(struct view *v, const struct candidate *one)
+{
+	json_t *j = top_row(one);
+
+	json_object_set_new(j, "key", json_null());
+	put_rates(v, j, one->h, one->c->number, NULL);
+	if (is_htb(one->h)) {
+		put_classified(v, j, one->h, one->c);
+		put_drops(v, j, device_of(v, one->h).ifindex, plan_htb_class(one->h, one->c));
+	} else {
+		put_class_counters(v, j, one->h, one->c->number, counts_policer(v->counts, one->c->police_index),
+				   FIRST_COUNTERS);
+	}
+	return j;
+}
+
+static void enter_class(struct contest *t)
+{
+	struct candidate one = {.h = t->h, .c = t->c};
+	json_t *counted;
+
+	if (strcmp(t->sort, "rate") == 0) {
+		one.value = rate_now(t->view, t->h, t->c->number, NULL);
+	} else {
+		counted = class_counted(t->view, &one);
+		one.value = (uint64_t)json_integer_value(
+			json_object_get(counted, strcmp(t->sort, "drops") == 0 ? "drop_packets" : "delay_us"));
+		json_decref(counted);
+	}
+	*vec_add(t->view->a, t) = one;
+}
+
+static json_t *key_counted(struct view *v, const struct candidate *one)
+{
+	const struct qosd_key_stats *s = &one->key.stats;
+	struct prefix p = keys_prefix(&one->key.key);
+	char address[TEXT_MAX];
+	json_t *j = top_row(one);
+
+	json_object_set_new(j, "key", json_string(text_format_prefix(address, &p)));
+	put_rates(v, j, one->h, one->c->number, &one->key.key);
+	json_object_set_new(j, "packets", wire_count(s->packets));
+	json_object_set_new(j, "bytes", wire_count(s->bytes));
+	json_object_set_new(j, "drop_packets", wire_count(s->drop_packets));
+	if (is_paced(one->h)) {
+		json_object_set_new(j, "delay_us", wire_count(delay_us(s->delay_ns, s->packets, s->drop_packets)));
+		json_object_set_new(j, "mark_packets", wire_count(s->mark_packets));
+	}
+	return j;
+}
+
+static int most_first(const void *a, const void *b)
+{
+	const struct candidate *x = a, *y = b;
+
+	return (x->value < y->value) - (x->value > y->value);
+}
+
+json_t *show_top(struct shaper *s, struct learn *l, struct meter *m, size_t n, const char *sort)
+{
+	struct view v = {.shaper = s, .learn = l, .now = shaper_current(s), .a = arena_new(), .meter = m};
+	struct contest t = {.view = &v, .sort = sort};
+	json_t *rows = json_array();
+	bool any_keys = false;
+
+	read_counts(&v);
+	for (size_t i = 0; i < v.now->plan->hooks.n; i++) {
+		t.h = &v.now->plan->hooks.v[i];
+		for (size_t c = 0; c < t.h->n_classes; c++) {
+			t.c = &t.h->classes[c];
+			enter_class(&t);
+			if (!keys_has(t.h, t.c))
+				continue;
+			any_keys = true;
+			(void)keys_each(s, t.h, t.c, enter_key, &t); /* what cannot be read is missing */
+		}
+	}
+	if (t.n)
+		qsort(t.v, t.n, sizeof(*t.v), most_first);
+	for (size_t i = 0; i < t.n && i < n; i++)
+		json_array_append_new(rows, t.v[i].is_key ? key_counted(&v, &t.v[i]) : class_counted(&v, &t.v[i]));
+	arena_free(v.a);
+	if (any_keys && !meter_watch_keys(m)) {
+		json_decref(rows);
+		return answer_of("wait_ms", json_integer(METER_SETTLE_MS));
+	}
+	return answer_of("top", rows);
 }
 
 /* ---- which one ------------------------------------------------------------------------------------------------------
@@ -1129,7 +1289,7 @@ json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args)
 {
 	const char *what = json_string_value(json_object_get(args, "what"));
 	const char *name = json_string_value(json_object_get(args, "name"));
-	struct view v = {s, l, shaper_current(s), arena_new(), NULL};
+	struct view v = {.shaper = s, .learn = l, .now = shaper_current(s), .a = arena_new()};
 	json_t *answer = NULL;
 
 	if (what && strcmp(what, "sets") == 0)

@@ -22,11 +22,15 @@
 #include <jansson.h>
 
 struct learn;
+struct meter;
 struct shaper;
 
 /* args: {"what": .., "name": SET}. */
 json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args);
 /* bypass, hooks: [.., counters, classes: [name, counters]], sets: counters. */
-json_t *show_stats(struct shaper *s, struct learn *l);
+json_t *show_stats(struct shaper *s, struct learn *l, const struct meter *m);
+/* The classes and keys with the most of sort, "rate", "drops" or "delay", and their rates: top: [..]. Or only wait_ms,
+ * after which to ask again, where keys have not been looked at before. */
+json_t *show_top(struct shaper *s, struct learn *l, struct meter *m, size_t n, const char *sort);
 
 #endif
