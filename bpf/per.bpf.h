@@ -189,16 +189,22 @@ static __always_inline int key_departs(struct act *a, const struct qosd_class_co
 	return 1;
 }
 
-/* Global: verified by itself, and only where a class has `per`. Too large a packet costs nothing. */
+/* Global: verified by itself, before Linux 6.8 also where nothing calls it; and its maps are there only where a class
+ * has `per`. Too large a packet costs nothing. */
 __noinline int charge_key(struct act *a, __u32 number)
 {
-	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
-	const struct qosd_key_conf *kc = bpf_map_lookup_elem(&key_conf, &number);
-	struct key_scratch *scratch = key_scratch_of();
+	const struct qosd_class_conf *c;
+	const struct qosd_key_conf *kc;
+	struct key_scratch *scratch;
 	int conforming = 1;
 	struct key_at at;
 	__u64 rate;
 
+	if (!hook.keyed)
+		return VERDICT_PASS;
+	c = bpf_map_lookup_elem(&conf, &number);
+	kc = bpf_map_lookup_elem(&key_conf, &number);
+	scratch = key_scratch_of();
 	if (!a || !c || !c->keyed)
 		return VERDICT_PASS;
 	if (!kc || !scratch) {
@@ -232,12 +238,17 @@ __noinline int charge_key(struct act *a, __u32 number)
 /* EDT: a class above drops what departed from this key, which gets back what it paid; or it departs with a mark. */
 __noinline int settle_key(struct act *a, __u32 number, __u32 dropped)
 {
-	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
-	const struct qosd_key_conf *kc = bpf_map_lookup_elem(&key_conf, &number);
-	struct key_scratch *scratch = key_scratch_of();
+	const struct qosd_class_conf *c;
+	const struct qosd_key_conf *kc;
+	struct key_scratch *scratch;
 	struct key_at at;
 	__u64 rate;
 
+	if (!hook.keyed)
+		return 0;
+	c = bpf_map_lookup_elem(&conf, &number);
+	kc = bpf_map_lookup_elem(&key_conf, &number);
+	scratch = key_scratch_of();
 	if (!a || !c || !c->keyed || !kc || !scratch)
 		return 0;
 	rate = key_of(scratch, kc, &scratch->key);
