@@ -2,6 +2,7 @@
 #include "missing.h"
 
 #include <linux/pkt_sched.h>
+#include <net/if.h>
 #include <string.h>
 
 #include "tc_qdisc.h"
@@ -62,10 +63,12 @@ static const char *fault(struct reader *r, const struct kobj_qdisc *wanted)
 	return NULL;
 }
 
-/* What hangs on a qdisc that is missing is missing with it, and need not be told. */
+/* What hangs on a qdisc that is missing is missing with it, and need not be told; nor what went with its interface,
+ * which the next plan sees. */
 static void look_at(struct reader *r, const struct plan *plan, const struct plan_hook *h, struct missing *out)
 {
-	bool root_is_gone = false;
+	char name[IF_NAMESIZE];
+	bool root_is_gone = !if_indextoname((unsigned)h->ifindex, name);
 
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		const struct kobj *o = &plan->objects.v[i];
