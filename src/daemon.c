@@ -58,7 +58,8 @@ struct daemon {
 	struct event *link_event, *replan, *age, *age_keys, *tick, *save, *learned, *learned_again, *expire;
 	unsigned retry_ms;
 	unsigned expire_retry_ms;
-	unsigned run_ms;  /* how long the last run took */
+	unsigned run_ms; /* how long the last run took */
+	unsigned long long run_end_ms;
 	size_t n_missing; /* qdiscs at the last look */
 	uint64_t refused; /* digest of what was told of interfaces that are left alone */
 	bool removed;     /* everything of ours is gone already: `stop` did it */
@@ -141,6 +142,12 @@ static void tell_refused(struct daemon *d, const struct plan *p)
 			log_warning("%s is not shaped: %s", p->hooks.v[i].ifname, p->hooks.v[i].refused);
 }
 
+static void note_run(struct daemon *d, unsigned long long start_ms)
+{
+	d->run_end_ms = now_ms();
+	d->run_ms = (unsigned)(d->run_end_ms - start_ms);
+}
+
 /* Takes note of a result that the shaper gave; it is valid until the next run. */
 static void settle(struct daemon *d, struct reload_result *r)
 {
@@ -206,7 +213,7 @@ static struct reload_result *reload(struct daemon *d, const char *who, uint32_t 
 
 	(void)sd_tell_reloading(); /* who does not listen misses nothing */
 	r = seconds ? shaper_reload_confirm(d->shaper, who, seconds) : shaper_reload(d->shaper, who);
-	d->run_ms = (unsigned)(now_ms() - start);
+	note_run(d, start);
 	settle(d, r);
 	log_result("reload", r);
 	if (r->applied && waiting_text(d, waiting, sizeof(waiting)))
@@ -223,7 +230,7 @@ static struct reload_result *rollback(struct daemon *d, const char *who, uint32_
 
 	(void)sd_tell_reloading(); /* who does not listen misses nothing */
 	r = shaper_rollback(d->shaper, number);
-	d->run_ms = (unsigned)(now_ms() - start);
+	note_run(d, start);
 	settle(d, r);
 	log_result("rollback", r);
 	if (r->applied)
@@ -237,8 +244,11 @@ static struct reload_result *rollback(struct daemon *d, const char *who, uint32_
 /* After a link came, went or changed. Half of the time at most goes into runs, however often that happens. */
 static void replan_soon(struct daemon *d)
 {
+	unsigned long long rested = now_ms() - d->run_end_ms;
+	unsigned long long rest_ms = rested < d->run_ms ? d->run_ms - rested : 0;
+
 	if (!is_pending(d->replan) || d->retry_ms)
-		start_timer(d->replan, d->run_ms > SETTLE_MS ? d->run_ms : SETTLE_MS);
+		start_timer(d->replan, rest_ms > SETTLE_MS ? rest_ms : SETTLE_MS);
 }
 
 static void on_replan(evutil_socket_t fd, short what, void *arg)
@@ -249,7 +259,7 @@ static void on_replan(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	d->run_ms = (unsigned)(now_ms() - start);
+	note_run(d, start);
 	settle(d, r);
 	if (r->applied) {
 		if (r->n_changes)

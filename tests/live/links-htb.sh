@@ -1,0 +1,191 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Interfaces with class trees both ways come, go, come again, are renamed, moved and taken down: trees and ifb devices follow them, at
+# once, and nothing is left behind.
+#
+# measures
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+needs_root
+needs_htb
+netns router far other
+daemon_dir a
+cat >"$dir/a/qosd.yaml" <<-'END'
+	version: 1
+	settings: {on-stop: remove}
+	policies:
+	  line:
+	    type: htb
+	    rate: {up: 10mbit, down: 20mbit}
+	    default: rest
+	    classes:
+	      - {name: quick, rate: 20%, ceil: 100%, match: [{dscp: ef}]}
+	      - {name: rest, rate: 80%, ceil: 100%}
+	interfaces:
+	  wan0: {side: wan, egress: {policy: line}, ingress: {policy: line, via: ifb}}
+	  ppp*: {side: wan, egress: {policy: line}, ingress: {policy: line, via: ifb}}
+END
+start_qosd a router
+check "qosd starts though none of its interfaces is there" equal $? 0 || finish
+
+states() # INTERFACE
+{
+	ctl a --json show interfaces | jq -r --arg i "$1" '[.interfaces[] | select(.interface == $i) | .state] | unique | join(" ")'
+}
+
+is_state() # INTERFACE STATE
+{
+	equal "$(states "$1")" "$2"
+}
+
+ifbs()
+{
+	ip -n "$prefix-router" -o link show type ifb | sed -n 's/.*alias qosd ifb of \([^ ]*\).*/\1/p' | sort | paste -sd ' '
+}
+
+# The ifb of an interface; empty if there is none.
+ifb_of() # INTERFACE
+{
+	ip -n "$prefix-router" -o link show type ifb | sed -n "s/^[0-9]*: \([^:@]*\).*alias qosd ifb of $1\( .*\)\?$/\1/p"
+}
+
+has_tree() # DEVICE
+{
+	local classes
+	classes=$(at router tc class show dev "$1" 2>/dev/null)
+	[[ $classes == *"class htb 5100:1 root"* && $classes == *"class htb 5100:fffe parent 5100:1"* ]]
+}
+
+has_classifier() # DEVICE ingress|egress
+{
+	[[ $(at router tc filter show dev "$1" "$2" 2>/dev/null) == *"pref 20736 bpf"* ]]
+}
+
+# All of it: a tree on the device and one on its ifb, which is up, and the programs that lead there.
+is_whole() # INTERFACE
+{
+	local ifb
+	has_tree "$1" && has_classifier "$1" egress && has_classifier "$1" ingress && ifb=$(ifb_of "$1") && [ "$ifb" ] &&
+		has_tree "$ifb" && has_classifier "$ifb" egress &&
+		[[ $(ip -n "$prefix-router" link show dev "$ifb") == *,UP* ]]
+}
+
+# Milliseconds from now until its trees are there, whole; at most five seconds.
+wait_for() # INTERFACE
+{
+	local started=${EPOCHREALTIME/./} now
+	until has_classifier "$1" ingress; do
+		now=${EPOCHREALTIME/./}
+		[ $((now - started)) -lt 5000000 ] || break
+	done
+	now=${EPOCHREALTIME/./}
+	took_ms=$(((now - started) / 1000))
+}
+
+# A busy or an emulated machine takes longer: it may try again.
+limit=100
+is_emulated && limit=2000
+appears() # INTERFACE
+{
+	local try
+	for try in {1..10}; do
+		cable router "$1" far "far-$1"
+		wait_for "$1"
+		echo "# $1 is shaped $took_ms ms after it has appeared"
+		[ "$took_ms" -gt "$limit" ] || break
+		[ "$try" = 10 ] || { ip -n "$prefix-router" link delete "$1"; within 5 is_state "$1" "${2:-}"; }
+	done
+	check "$1 is shaped in $limit ms" between "$took_ms" 0 "$limit"
+	check "all of it" within 2 is_whole "$1"
+}
+
+check "wan0 is waited for" is_state wan0 waiting
+check "and there is no ifb" equal "$(ifbs)" ""
+appears wan0 waiting
+check "qosd says so" is_state wan0 shaped
+check "plan is empty" plan_is_empty a
+
+# ---- gone, and here again ----
+
+numbers=$(ctl a --json show classes | jq -c '[.hooks[] | .classes[] | {name, number}]')
+ip -n "$prefix-router" link delete wan0
+check "gone, it is waited for" within 5 is_state wan0 waiting
+check "and its ifb is gone too" within 5 equal "$(ifbs)" ""
+check "plan is empty" plan_is_empty a
+appears wan0 waiting
+check "its classes have the same numbers" equal "$(ctl a --json show classes | jq -c '[.hooks[] | .classes[] | {name, number}]')" "$numbers"
+
+# Like ppp0, which is another device each time a line comes back, many times and at once.
+for i in {1..5}; do
+	cable router ppp0 far pppfar
+	ip -n "$prefix-router" link delete ppp0
+done
+cable router ppp0 far pppfar
+check "one that reconnects five times is shaped in the end" within 10 is_whole ppp0
+check "plan is empty" within 5 plan_is_empty a
+
+# ---- others that the glob fits ----
+
+appears ppp1
+check "each has an ifb of its own" equal "$(ifbs)" "ppp0 ppp1 wan0"
+
+# ---- names ----
+
+ip -n "$prefix-router" link set ppp1 down
+ip -n "$prefix-router" link set ppp1 name old1
+check "renamed out of the policy, it is not shaped" within 5 is_state ppp1 ""
+check "and has no tree" within 5 fails has_tree old1
+check "nor a filter, nor an ifb" fails has_classifier old1 ingress
+check "the others have theirs" equal "$(ifbs)" "ppp0 wan0"
+ip -n "$prefix-router" link set old1 name ppp2
+ip -n "$prefix-router" link set ppp2 up
+check "renamed into it, it is shaped" within 5 is_whole ppp2
+ip -n "$prefix-router" link set ppp2 down
+ip -n "$prefix-router" link set ppp2 name ppp3
+ip -n "$prefix-router" link set ppp3 up
+check "renamed within it, it is shaped by its new name" within 5 is_whole ppp3
+check "and the ifb of the old one is gone" within 5 equal "$(ifbs)" "ppp0 ppp3 wan0"
+check "plan is empty" within 5 plan_is_empty a
+
+# ---- down and up ----
+
+classes=$(at router tc class show dev wan0)
+ip -n "$prefix-router" link set wan0 down
+check "down, it keeps its trees" is_whole wan0
+ip -n "$prefix-router" link set wan0 up
+check "and up again" equal "$(at router tc class show dev wan0)" "$classes"
+check "plan is empty" plan_is_empty a
+ip -n "$prefix-router" link set "$(ifb_of ppp0)" down
+check "an ifb that somebody took down is up again" within 5 is_whole ppp0
+ip -n "$prefix-router" link delete "$(ifb_of ppp0)"
+check "one that somebody deleted is there again" within 5 is_whole ppp0
+
+# ---- another namespace ----
+
+ip -n "$prefix-router" link set ppp3 netns "$prefix-other"
+check "moved to another namespace, it is gone" within 5 is_state ppp3 ""
+check "with its ifb" within 5 equal "$(ifbs)" "ppp0 wan0"
+check "and has nothing of ours there" equal "$(at other tc qdisc show dev ppp3 | grep -c 5100:)" 0
+ip -n "$prefix-other" link set ppp3 netns "$prefix-router"
+ip -n "$prefix-router" link set ppp3 up
+check "moved back, it is shaped" within 5 is_whole ppp3
+
+# ---- somebody else's qdisc on one of many ----
+
+cable router tmp0 far tmpfar
+at router tc qdisc add dev tmp0 root handle 7: pfifo limit 7
+ip -n "$prefix-router" link set tmp0 down
+ip -n "$prefix-router" link set tmp0 name ppp5
+ip -n "$prefix-router" link set ppp5 up
+cable router ppp6 far pppfar6
+check "the one behind it is shaped" within 5 is_whole ppp6
+check "that one is left alone on egress" contains "$(at router tc qdisc show dev ppp5 root)" "^qdisc pfifo 7: root"
+check "and shaped on ingress" within 5 has_classifier ppp5 ingress
+check "the log says so" contains "$(cat "$dir/a/log")" "ppp5 is not shaped: ppp5 has a root qdisc pfifo 7:"
+
+stop_qosd a
+check "in the end no ifb is left" equal "$(ifbs)" ""
+check "nor a tree" fails has_tree wan0
+finish
