@@ -448,6 +448,7 @@ static void carry_out(struct shaper *s, struct result *r)
 		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->handles_path, strerror(-err));
 		return;
 	}
+	kernel_read_faults(s->kernel);
 	if (apply_steps(s->kernel, &r->steps, &done, &r->pub.refusal) < 0) {
 		explain_refusal(s, r);
 		pins_refresh(s->pins);
