@@ -84,9 +84,13 @@ wait_for() # INTERFACE
 	took_ms=$(((now - started) / 1000))
 }
 
-# A busy or an emulated machine takes longer: it may try again.
+# On a machine that is not busy with something else. Where it is, each that waits for a processor may have its share; it may also
+# try again.
 limit=100
 is_emulated && limit=2000
+read -r load _ </proc/loadavg
+busy=$((${load%.*} / $(nproc) + 1))
+limit=$((limit * busy))
 appears() # INTERFACE
 {
 	local try
