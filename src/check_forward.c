@@ -141,7 +141,7 @@ static void walk(struct loops *l, size_t from, size_t start)
 				     "packets of rule \"%s\" come back to it%s: after %d devices they are dropped",
 				     m->forwards[start].name, from == start ? "" : " by way of others", QOSD_HOPS_MAX);
 			if (from != start)
-				diag_note(l->k->d, a->pos, "by rule \"%s\" the last of the way", a->name);
+				diag_note(l->k->d, a->pos, "rule \"%s\" closes the circle", a->name);
 			l->told = true;
 		} else if (!l->on_way[i]) {
 			walk(l, i, start);

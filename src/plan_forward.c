@@ -85,6 +85,18 @@ static bool has_slot(const struct plan *plan, const char *dev)
 	return false;
 }
 
+/* No error: a container may be on its way there, and everything else is good. */
+static void warn_without_peer(struct planner *p, const struct model_forward *f)
+{
+	const struct link *l = links_by_name(p->in->links, f->dev);
+
+	if (f->mode == FORWARD_PEER && l && !l->peer_elsewhere)
+		diag_warning(
+			p->d, f->dev_pos, "no-peer",
+			"\"%s\" has no peer in another namespace now, which mode peer needs: its packets are missed",
+			f->dev);
+}
+
 static void want_rule(struct planner *p, const struct model_forward *f)
 {
 	int number = handles_get(p->handles, "forward", f->name, 1, QOSD_FORWARDS_MAX - 1);
@@ -111,6 +123,7 @@ static void want_rule(struct planner *p, const struct model_forward *f)
 		.slot = (uint32_t)slot,
 		.away = away(links_by_name(p->in->links, f->dev), f->mode),
 	};
+	warn_without_peer(p, f);
 	plan_want_entry(p, f->pos, arena_printf(p->a, "forwarding rule %s", f->name), maps_name(MAP_FORWARDS), &key,
 			sizeof(key), &conf, sizeof(conf));
 	if (!known)

@@ -297,6 +297,7 @@ check "moved to the namespace of the host: no peer to hand packets to" \
 	within 20 is_state in2 "away: no peer in another namespace"
 check "and packets are counted as missed" missed_more in2 no_peer at out ping -n -q -c 1 -W 1 10.88.2.2
 check "a plan is empty after all that" plan_is_empty q
+check "reload says so too" contains "$(ctl q reload 2>&1)" 'no-peer'
 
 # ---- the other modes: a mirror, layer 2, tunnels, a loop ----
 
