@@ -22,7 +22,7 @@
 
 static struct test_hook h;
 static double empty_ns;
-static json_t *rows, *goals;
+static json_t *rows, *goals, *ratios;
 
 static double best(int prog, const struct packet_buf *p)
 {
@@ -205,6 +205,49 @@ static double edt(uint32_t n_rules)
 	return measure(what, "1 field", &p);
 }
 
+static void set_next(struct harness *helper, int prog)
+{
+	uint32_t zero = 0;
+
+	(void)bpf_map_update_elem(bpf_map__fd(helper->maps.next), &zero, &prog, BPF_ANY);
+}
+
+/* A bucket and counters for each of n addresses. The packets are one address's, or all take turns, so that the memory
+ * of each is cold. */
+static double per_address(struct harness *helper, uint32_t n, bool in_turn)
+{
+	static struct rule v[] = {{.cls = &harness_classes[1]}};
+	struct rules rules = {.v = v, .n = 1};
+	struct packet_buf p = udp_packet(1000, 443);
+	struct qosd_class_conf conf = {.kind = QOSD_KIND_PASS, .keyed = 1};
+	struct qosd_key_conf keys = {.rate_Bps = 1000000000,
+				     .burst_bytes = 1000000,
+				     .kind = QOSD_KIND_POLICE,
+				     .side = QOSD_KEY_SRC,
+				     .prefix4 = 128,
+				     .prefix6 = 128};
+	int vary = bpf_program__fd(helper->progs.vary);
+	char what[64];
+	double least, ns;
+
+	harness_conf(&h, 1, &conf);
+	harness_keys(&h, 1, &keys, n);
+	harness_rules(&h, &rules);
+	helper->bss->vary_at = 0;
+	helper->data->vary_n = n;
+	set_next(helper, bpf_program__fd(helper->progs.empty));
+	least = best(vary, &p);
+	set_next(helper, h.prog);
+	ns = best(vary, &p) - least; /* all of them are in the map now */
+	if (!in_turn)
+		ns = best(h.prog, &p) - empty_ns;
+	(void)snprintf(what, sizeof(what), "police for each of %u addresses%s", n, in_turn ? ", all in turn" : "");
+	add_row(what, "1 field", ns);
+	harness_close(&h);
+	harness_open(&h);
+	return ns;
+}
+
 static double learn(void)
 {
 	struct qosd_set_conf set = {.from = QOSD_HOW_IP};
@@ -217,12 +260,24 @@ static double learn(void)
 	return measure("classify_neighbor, a known address", "1 field", &p);
 }
 
+/* Learning beside a policy, where the packet has been parsed anyway. */
+static double learn_too(void)
+{
+	struct qosd_set_conf set = {.from = QOSD_HOW_IP};
+	struct packet_buf p = udp_packet(1000, 443);
+
+	harness_set(&h, 0, &set, 1024);
+	h.spec.conf.learn_n = 1;
+	harness_load(&h);
+	return measure("classify, no rule, and learn a known address", "1 field", &p);
+}
+
 static int write_report(void)
 {
 	const char *path = getenv("BENCH_JSON");
-	json_t *report =
-		json_pack("{ss ss so so}", "bench", "classify", "about",
-			  "ns a packet in the program, an empty one's taken off", "goals", goals, "rows", rows);
+	json_t *report = json_pack("{ss ss so so so}", "bench", "classify", "about",
+				   "ns a packet in the program, an empty one's taken off", "ratios", ratios, "goals",
+				   goals, "rows", rows);
 	int err = path ? json_dump_file(report, path, JSON_INDENT(1)) : json_dumpf(report, stdout, JSON_INDENT(1));
 
 	json_decref(report);
@@ -232,9 +287,10 @@ static int write_report(void)
 int main(void)
 {
 	static const uint32_t sizes[] = {1, 16, 128, 512}, fields[] = {1, 3, FIELDS_MAX};
+	static const uint32_t keys[] = {1000, 10000, 100000};
 	struct harness *helper;
 	struct packet_buf p = udp_packet(1000, 443);
-	double ns = 0;
+	double ns = 0, one[3], turns[3];
 
 	harness_need_bpf();
 	helper = harness__open_and_load();
@@ -250,14 +306,23 @@ int main(void)
 		for (size_t j = 0; j < sizeof(fields) / sizeof(fields[0]); j++)
 			ns = many_rules(sizes[i], fields[j]);
 	add_goal("classify, 512 rules of seven fields", ns, 150);
-	(void)no_rule();
+	ns = no_rule();
+	add_goal("learn a known address, beside a policy", learn_too() - ns, 20);
 	neighbour_sharing(false);
 	neighbour_sharing(true);
 	police_levels(1);
 	police_levels(3);
 	add_goal("classify, one rule, edt and statistics", edt(1), 60);
 	(void)edt(512);
-	add_goal("learn a known address", learn(), 20);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		one[i] = per_address(helper, keys[i], false);
+		turns[i] = per_address(helper, keys[i], true);
+	}
+	json_array_append_new(goals, json_pack("{ss sf sf ss}", "what", "per address, 100,000 of them to 1,000",
+					       "value", one[2] / one[0], "at_most", 1.3, "unit", "times"));
+	ratios = json_pack("[{ss sf}]", "what", "per address, 100,000 of them to 1,000, all in turn", "value",
+			   turns[2] / turns[0]);
+	add_goal("learn a known address, parsing it too", learn(), 20);
 	add_row("an empty program, taken off above", "1 field", empty_ns);
 	harness_close(&h);
 	harness__destroy(helper);

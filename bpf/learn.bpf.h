@@ -88,28 +88,31 @@ static __always_inline int needs_refresh(const struct qosd_learned *known, const
 __noinline int learn_address(__u32 slot, const struct qosd_addr *addr, __u32 how, __u32 ifindex, __u32 has_fence)
 {
 	struct qosd_set_conf *sc = bpf_map_lookup_elem(&sets_conf, &slot);
-	struct qosd_set_stats *s = bpf_map_lookup_elem(&sets_stats, &slot);
 	void *learned = bpf_map_lookup_elem(&sets_learned, &slot);
 	struct qosd_learned *known, fresh = {};
+	struct qosd_set_stats *s;
 	struct qosd_addr key;
 	__u64 now;
 	long err;
 
-	if (!addr || !sc || !s || !learned)
+	if (!addr || !sc || !learned)
 		return 0;
 	how &= sc->from;
 	if (!how)
 		return 0;
 	key = *addr;
+	now = bpf_ktime_get_coarse_ns();
+	known = bpf_map_lookup_elem(learned, &key);
+	if (known && !needs_refresh(known, sc, now, how, ifindex))
+		return 0;
+	s = bpf_map_lookup_elem(&sets_stats, &slot);
+	if (!s)
+		return 0;
 	/* A link-local address never is behind the router: it counts only where a fence names it. */
 	if (!address_is_unicast(&key) || (address_is_link_local(&key) && !has_fence)) {
 		s->unusable++;
 		return 0;
 	}
-	now = bpf_ktime_get_coarse_ns();
-	known = bpf_map_lookup_elem(learned, &key);
-	if (known && !needs_refresh(known, sc, now, how, ifindex))
-		return 0;
 	if (has_fence && !fence_lets_in(slot, &key)) {
 		s->fenced++;
 		return 0;

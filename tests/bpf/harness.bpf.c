@@ -44,6 +44,8 @@ struct {
 __u32 vlan_tci;     /* of push_vlan */
 __u32 put_tc_index; /* of put and behind */
 __u32 put_tc_classid;
+__u32 vary_n = 1; /* of vary */
+__u32 vary_at;
 
 /* A tag in the metadata, then the program under test. */
 SEC("tc")
@@ -51,6 +53,21 @@ int push_vlan(struct __sk_buff *skb)
 {
 	if (bpf_skb_vlan_push(skb, bpf_htons(0x8100), vlan_tci))
 		return 1001;
+	bpf_tail_call(skb, &next, 0);
+	return 1002;
+}
+
+/* Another source address in each packet, 10.0.0.0 or one of vary_n - 1 behind it, then the program under test. */
+SEC("tc")
+int vary(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__be32 *src = data + 26; /* behind an Ethernet header */
+
+	if ((void *)(src + 1) > end)
+		return 1001;
+	vary_at = (vary_at + 7919) % vary_n; /* a prime: all in turn, and no two neighbours */
+	*src = bpf_htonl(10 << 24 | vary_at);
 	bpf_tail_call(skb, &next, 0);
 	return 1002;
 }
