@@ -561,6 +561,23 @@ int bpf_map_remove(int fd, const struct kobj_entry *e)
 	return err == -ENOENT ? 0 : err;
 }
 
+int bpf_map_clear(int fd)
+{
+	struct kobj_map m = {0};
+	char key[KOBJ_KEY_MAX];
+	int err = bpf_map_observe(fd, &m, NULL, NULL);
+
+	if (err || m.type != BPF_MAP_TYPE_HASH || m.key_size > sizeof(key))
+		return err ? err : -EINVAL;
+	/* As many as there can be: others may put some in meanwhile. */
+	for (uint32_t i = 0; i < m.max_entries && bpf_map_get_next_key(fd, NULL, key) == 0; i++) {
+		err = bpf_map_delete_elem(fd, key);
+		if (err && err != -ENOENT)
+			return err;
+	}
+	return 0;
+}
+
 int bpf_map_reset(int fd, uint32_t key)
 {
 	struct contents c = {0};

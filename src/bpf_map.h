@@ -34,9 +34,11 @@ int bpf_map_put(int fd, const struct kobj_entry *e);
 int bpf_map_put_many(int fd, const struct kobj_entry *const *e, size_t n, size_t *done);
 /* Is the entry there with this value; or, not there, is it not? In an array nothing but zeros is not there. */
 bool bpf_map_has(int fd, const struct kobj_entry *e, bool there);
-/* Deletes an entry, which may be gone already; in an array zeros are written. */
 /* An array's entry is 0 then, on every CPU. Not written where it is already. 0 or -errno. */
 int bpf_map_reset(int fd, uint32_t key);
+/* Deletes all entries of a hash. */
+int bpf_map_clear(int fd);
+/* Deletes an entry, which may be gone already; in an array zeros are written. */
 int bpf_map_remove(int fd, const struct kobj_entry *e);
 
 /* Fills the map `to` with what is in `from`, per-CPU values too, as far as it fits: of learned addresses (by_age) the

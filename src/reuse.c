@@ -24,6 +24,15 @@ static void reset(struct pins *pins, const char *path, uint32_t number)
 		(void)bpf_map_reset(fd, number); /* beyond its end: it is going to be larger, and empty there */
 }
 
+/* Of a class with `per`: nobody's debt is another's. */
+static void forget_keys(struct pins *pins, const char *path)
+{
+	int fd = pins_map(pins, path);
+
+	if (fd >= 0)
+		(void)bpf_map_clear(fd); /* what stays ages */
+}
+
 static void reset_number(void *ctx, const char *space, const char *name, uint32_t number)
 {
 	static const struct {
@@ -42,6 +51,8 @@ static void reset_number(void *ctx, const char *space, const char *name, uint32_
 			reset(ctx, shared[i].map, number);
 	if (strncmp(space, "class ", 6) != 0)
 		return;
+	if (snprintf(path, sizeof(path), "%s/%u/keys", space + 6, number) < (int)sizeof(path))
+		forget_keys(ctx, path);
 	for (size_t i = 0; i < sizeof(of_class) / sizeof(of_class[0]); i++)
 		if (snprintf(path, sizeof(path), "%s/%s", space + 6, of_class[i]) < (int)sizeof(path))
 			reset(ctx, path, number);

@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A rate for each address: ten subscribers from a CSV file have a bucket each; edits of the set, of which one changed row is one
+# write; who was idle is forgotten.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+needs_root
+netns lan router
+cable lan up0 router lan0
+for i in {1..10}; do
+	address lan up0 "10.7.0.$i/24"
+done
+address router lan0 10.7.0.100/24
+
+rates=(50kbit 1mbit 2mbit 3mbit 5mbit 8mbit 10mbit 20mbit 50mbit 100mbit) # of 10.7.0.1 and so on
+daemon_dir d
+for i in {1..10}; do
+	echo "10.7.0.$i,${rates[i - 1]},1mbit"
+done >"$dir/d/subscribers.csv"
+cat >"$dir/d/qosd.yaml" <<-END
+	version: 1
+	sets:
+	  subscribers: {file: subscribers.csv}
+	policies:
+	  access:
+	    type: police
+	    default: all
+	    classes:
+	      - name: all
+	        per: {key: local, set: subscribers, rate: 500kbit, max: 64, timeout: 10s}
+	interfaces:
+	  lan0: {side: lan, ingress: {policy: access}}
+END
+check "qosd starts" start_qosd d router
+
+# ---- everybody his own ----
+
+# Packets of 1400 bytes, far more in a moment than a bucket of the slow ones holds.
+for i in {1..10}; do
+	at lan ping -q -c 100 -i 0.002 -s 1400 -I "10.7.0.$i" 10.7.0.100 >/dev/null
+done
+
+# One key of the daemon's answer.
+key() # ADDRESS FIELD
+{
+	ctl d --json show keys | jq --arg k "$1" --arg f "$2" '.keyed_classes[].keys[] | select(.key == $k) | .[$f]'
+}
+
+# The hosts themselves have IPv6 addresses, which are keys too.
+subscribers()
+{
+	ctl d --json show keys | jq '[.keyed_classes[].keys[] | select(.key | startswith("10.7.0."))] | length'
+}
+
+check "ten keys are counted" equal "$(subscribers)" 10
+check "the slow one has drops" [ "$(key 10.7.0.1 drop_packets)" -gt 0 ]
+check "the fast one has none" equal "$(key 10.7.0.10 drop_packets)" 0
+check "what came is counted for each" equal "$(key 10.7.0.5 packets)" 100
+
+# ---- edits ----
+
+changed_row()
+{
+	sed -i 's/^10.7.0.3,.*/10.7.0.3,7mbit,1mbit/' "$dir/d/subscribers.csv"
+	ctl d plan
+	[ "$(changes d plan)" = 1 ]
+}
+check "a changed row is one write" changed_row
+check "which a reload makes" ctl d reload
+check "and no more is to be done" plan_is_empty d
+
+bad_rows()
+{
+	printf '10.7.1.1,1mbit,1mbit\n10.7.1.2,fast,1mbit\nnobody\n' >"$dir/bad.csv"
+	exits 6 ctl d set subscribers import "$dir/bad.csv" >"$dir/bad.out" 2>&1
+	cat "$dir/bad.out"
+	grep -q 'bad.csv:2:' "$dir/bad.out" && grep -q 'bad.csv:3:' "$dir/bad.out" && fails is_member d subscribers 10.7.1.1
+}
+check "bad rows are told all, and nothing is imported" bad_rows
+
+import_and_back()
+{
+	printf '10.7.1.1,1mbit,1mbit\n10.7.2.0/24,,2mbit\n10.7.1.3\n' >"$dir/good.csv"
+	ctl d set subscribers import "$dir/good.csv" && is_member d subscribers 10.7.2.0/24 &&
+		ctl d set subscribers export >"$dir/exported.csv" && grep -qx '10.7.2.0/24,,2mbit' "$dir/exported.csv" &&
+		ctl d set subscribers flush && fails is_member d subscribers 10.7.1.1 &&
+		ctl d set subscribers import "$dir/exported.csv" && is_member d subscribers 10.7.1.1 &&
+		ctl d set subscribers flush && plan_is_empty d
+}
+check "what is imported is exported, flushed, and imported again" import_and_back
+
+live_edit()
+{
+	ctl d set subscribers add 10.7.3.1 up 5mbit && ctl d set subscribers add 10.7.3.1 up 6mbit &&
+		plan_is_empty d && ctl d set subscribers del 10.7.3.1 && plan_is_empty d
+}
+check "a live edit leaves nothing to be done" live_edit
+
+# ---- time ----
+
+nobody_left()
+{
+	[ "$(subscribers)" = 0 ]
+}
+check "who was idle for the timeout is forgotten" within 60 nobody_left
+finish
