@@ -4,8 +4,8 @@
 # Forty reloads in four seconds below a full line: what is not changed does not notice.
 #
 # measures
-# shellcheck source=../lib.sh
-. "$(dirname "$0")/../lib.sh"
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
 
 needs_root
 needs_htb
@@ -22,11 +22,11 @@ at router sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.disable_ipv6=1 # no
 # Interfaces count a packet that is many in one without the headers of the many; HTB counts all.
 ip -n "$prefix-lan" link set eth0 gso_max_segs 1
 
-# Software emulation does not do 200 Mbit/s, nor ten reloads a second.
-cap=200
-if grep -q -i qemu /proc/cpuinfo; then
-	cap=40
+if is_emulated; then
+	skip "everything" "software emulation does not do 200 Mbit/s, nor ten reloads a second"
+	finish
 fi
+cap=200
 
 # The policy, in one of four forms.
 policy() # FORM
@@ -75,22 +75,22 @@ dropped()
 	at router tc -s qdisc show dev wan0 root | sed -n 's/.*(dropped \([0-9]*\),.*/\1/p' | head -n 1
 }
 
-# Forty, one each tenth of a second; what the classes have sent is written down each time.
-forty() # plan|reload
+# So many, one each tenth of a second; what the classes have sent is written down each time.
+series() # plan|reload N
 {
 	local i now started=${EPOCHREALTIME/./}
 	applied=0
-	for ((i = 0; i < 40; i++)); do
+	for ((i = 0; i < $2; i++)); do
 		cp "$dir/form$(((i + 1) % 4))" "$dir/a/qosd.yaml"
 		ctl a "$1" >"$dir/answer" 2>&1 && applied=$((applied + 1))
-		sent >"$dir/sent.$i"
+		sent >"$dir/$1.$i"
 		now=${EPOCHREALTIME/./}
 		[ $((started + (i + 1) * 100000)) -le "$now" ] || sleep "$(printf '0.%06d' $((started + (i + 1) * 100000 - now)))"
 	done
 	took_ms=$(((${EPOCHREALTIME/./} - started) / 1000))
 }
 
-# ---- one flow, four seconds in peace and as long under reloads ----
+# ---- one flow: two seconds in peace, four under reloads, two in peace ----
 
 # In peace the same is asked of qosd, but not done: what the asking costs on a small machine is the same for both.
 
@@ -99,21 +99,28 @@ flow="web=$prefix-lan/198.51.100.2>$prefix-wan/192.0.2.2:5001"
 # What can be on its way fits into the queue, so that nothing is lost but by a reload.
 measure()
 {
-	nice -n -10 python3 "$top/tests/live/quiet/load.py" -b 300000 -w "$prefix-router/wan0" -c $((cap * 1000)) 1.5 180 \
-		"$flow" >"$dir/load" &
+	nice -n -10 python3 "$top/tests/live/load.py" -b 300000 -w "$prefix-router/wan0" -c $((cap * 1000)) 1.5 60 "$flow" >"$dir/load" &
 	load_pid=$!
 	within 20 grep -q ready "$dir/load"
-	forty plan
+	series plan 20
 	plans_took_ms=$took_ms
 	kill -USR1 "$load_pid"
-	forty reload
+	series reload 40
+	reloads_took_ms=$took_ms
+	reloaded=$applied
+	kill -USR1 "$load_pid"
+	series plan 20
+	plans_took_ms=$((plans_took_ms + took_ms))
 	kill -TERM "$load_pid"
 	wait "$load_pid"
-	read -r steady steady_again <<<"$(awk '$1 == "flow" { print $3, $4 }' "$dir/load" | sed -n 1p)"
+	read -r before before_again <<<"$(awk '$1 == "flow" { print $3, $4 }' "$dir/load" | sed -n 1p)"
 	read -r rate again <<<"$(awk '$1 == "flow" { print $3, $4 }' "$dir/load" | sed -n 2p)"
+	read -r after after_again <<<"$(awk '$1 == "flow" { print $3, $4 }' "$dir/load" | sed -n 3p)"
 	read -r most excess <<<"$(awk '$1 == "top" { print $2, $3 }' "$dir/load" | sed -n 2p)"
-	echo "# in peace $steady kbit/s, $steady_again sent again; under reloads $rate kbit/s, $again sent again, $most at most"
-	echo "# forty reloads took $took_ms ms, forty plans $plans_took_ms ms; $applied were done"
+	steady=$(((before + after) / 2)) steady_again=$((before_again + after_again))
+	echo "# try $try: in peace $before and $after kbit/s, $steady_again sent again; under reloads $rate kbit/s, $again sent again," \
+		"$most at most, $excess bytes above the cap in 100 ms"
+	echo "# try $try: forty reloads took $reloads_took_ms ms, forty plans $plans_took_ms ms; $reloaded were done"
 }
 
 # Nobody sends what would belong to other and rest: a packet there was put into the wrong class by a half-made change.
@@ -132,30 +139,27 @@ ip -n "$prefix-wan" neighbour replace 192.0.2.1 dev eth0 nud permanent \
 	lladdr "$(ip -n "$prefix-router" -j link show wan0 | jq -r '.[0].address')"
 astray=$(astray)
 
-# A machine that is busy with something else may need to be asked again.
-for try in 1 2 3; do
+# A machine that is busy with something else may need to be asked again. An answer may be on its way when a window ends. The burst,
+# of 10 ms, may be sent at once, and what sets a packet free and what counts it are not one moment.
+least=98
+for try in 1 2 3 4 5; do
 	dropped=$(dropped)
 	measure
-	least=98
-	[ "$plans_took_ms" -le 4400 ] || least=90 # somebody else has the processors
-	if [ "$steady" -ge $((cap * 850)) ] && [ "$rate" -ge $((steady * least / 100)) ] &&
-		[ "$again" -le $((steady_again + 2)) ] && { [ "$took_ms" -le 4400 ] || [ "$plans_took_ms" -gt 4400 ]; }; then
+	if [ "$steady" -ge $((cap * 850)) ] && [ "$rate" -ge $((steady * least / 100)) ] && [ "$reloads_took_ms" -le 4400 ] &&
+		[ "$again" -le $((steady_again + 2)) ] && [ "$excess" -le $((cap * 1250 + 3028)) ]; then
 		break
 	fi
-	echo "# that was try $try"
 done
-if [ "$plans_took_ms" -le 4400 ]; then
-	check "forty reloads in four seconds" between "$took_ms" 3900 4400
+if [ "$plans_took_ms" -gt 4400 ] || [ "$steady" -lt $((cap * 850)) ]; then
+	skip "forty reloads in four seconds, and what is left of the rate" \
+		"the machine is too busy: in peace forty plans took $plans_took_ms ms, and $steady kbit/s went through"
 else
-	skip "forty reloads in four seconds" "the machine is too slow or too busy: forty plans took $plans_took_ms ms, forty reloads $took_ms ms"
+	check "forty reloads in four seconds" between "$reloads_took_ms" 3900 4400
+	check "under reloads, so many percent of the rate are left: $least" between "$rate" $((steady * least / 100)) $((steady * 105 / 100))
 fi
-check "each of them was done" equal "$applied" 40
-check "in peace the line is full" between "$steady" $((cap * 850)) $((cap * 1030))
-check "under reloads, so many percent of it are left: $least" between "$rate" $((steady * least / 100)) $((steady * 105 / 100))
-# An answer may be on its way when the window ends.
+check "each of them was done" equal "$reloaded" 40
 check "nothing more was sent again than in peace" between "$again" 0 $((steady_again + 2))
 check "no queue has dropped anything" equal "$(dropped)" "$dropped"
-# The burst, of 10 ms, may be sent at once, and what sets a packet free and what counts it are not one moment.
 check "in no tenth of a second more was sent than the cap and a burst" between "$excess" -1000000000 $((cap * 1250 + 3028))
 
 # ---- those that were not changed ----
@@ -165,16 +169,16 @@ check "no packet got into another class, or past all of them" equal "$(astray)" 
 # Bytes of a class at each reload: never less than before, never gone.
 counts_on() # ID
 {
-	cat "$dir"/sent.{0..39} | awk -v id="$1" '$1 == id { n++; if ($2 < last) { print last, "then", $2; bad = 1 } last = $2 }
+	cat "$dir"/reload.{0..39} | awk -v id="$1" '$1 == id { n++; if ($2 < last) { print last, "then", $2; bad = 1 } last = $2 }
 		END { print n, "of 40"; exit bad || n != 40 }'
 }
-ids=$(cut -d' ' -f1 "$dir/sent.0")
+ids=$(cut -d' ' -f1 "$dir/reload.0")
 check "there are a root and three classes" equal "$(wc -l <<<"$ids")" 4
 for id in $ids; do
 	check "class $id keeps its number and its counters" counts_on "$id"
 done
 for i in 0 1 2 3; do
-	wc -l <"$dir/sent.$i"
+	wc -l <"$dir/reload.$i"
 done >"$dir/counts"
 check "the class that was added comes and goes" equal "$(paste -sd ' ' "$dir/counts")" "4 5 4 4"
 
