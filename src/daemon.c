@@ -632,9 +632,13 @@ static json_t *set_del(struct daemon *d, const char *set, const struct prefix *p
 	return err ? wire_error(EXIT_FAILED, "%s", why) : json_object();
 }
 
+/* Of two rows of one prefix the one written first. */
 static int by_prefix(const void *a, const void *b)
 {
-	return prefix_cmp(&((const struct plan_live *)a)->prefix, &((const struct plan_live *)b)->prefix);
+	const struct csv_row *x = a, *y = b;
+	int order = prefix_cmp(&x->prefix, &y->prefix);
+
+	return order ? order : (x->pos.line > y->pos.line) - (x->pos.line < y->pos.line);
 }
 
 /* Rows of a CSV file, sorted; false: some are bad, or there twice, which was told. */
@@ -646,17 +650,18 @@ static bool read_rows(struct arena *a, struct diag *d, const char *file, const c
 	char address[TEXT_MAX];
 
 	csv_parse(a, d, diag_add_source(d, file, text, strlen(text)), text, strlen(text), &rows);
+	if (rows.n)
+		qsort(rows.v, rows.n, sizeof(*rows.v), by_prefix);
 	*out = v = arena_array(a, rows.n, sizeof(*v));
 	*n = rows.n;
-	for (size_t i = 0; i < rows.n; i++)
-		v[i] = (struct plan_live){
-			.prefix = rows.v[i].prefix, .up_Bps = rows.v[i].up_Bps, .down_Bps = rows.v[i].down_Bps};
-	if (rows.n)
-		qsort(v, rows.n, sizeof(*v), by_prefix);
-	for (size_t i = 1; i < rows.n; i++)
-		if (!by_prefix(&v[i - 1], &v[i]))
-			diag_error(d, (struct pos){.file = 1}, "duplicate-element", "%s is there twice",
-				   text_format_prefix(address, &v[i].prefix));
+	for (size_t i = 0; i < rows.n; i++) {
+		const struct csv_row *row = &rows.v[i];
+
+		v[i] = (struct plan_live){.prefix = row->prefix, .up_Bps = row->up_Bps, .down_Bps = row->down_Bps};
+		if (i && !prefix_cmp(&v[i - 1].prefix, &row->prefix))
+			diag_error(d, row->pos, "duplicate-element", "%s is there already",
+				   text_format_prefix(address, &row->prefix));
+	}
 	return !diag_errors(d);
 }
 

@@ -73,10 +73,11 @@ check "and no more is to be done" plan_is_empty d
 
 bad_rows()
 {
-	printf '10.7.1.1,1mbit,1mbit\n10.7.1.2,fast,1mbit\nnobody\n' >"$dir/bad.csv"
+	printf '10.7.1.1,1mbit,1mbit\n10.7.1.2,fast,1mbit\nnobody\n10.7.1.1\n' >"$dir/bad.csv"
 	exits 6 ctl d set subscribers import "$dir/bad.csv" >"$dir/bad.out" 2>&1
 	cat "$dir/bad.out"
-	grep -q 'bad.csv:2:' "$dir/bad.out" && grep -q 'bad.csv:3:' "$dir/bad.out" && fails is_member d subscribers 10.7.1.1
+	grep -q 'bad.csv:2:' "$dir/bad.out" && grep -q 'bad.csv:3:' "$dir/bad.out" &&
+		grep -q 'bad.csv:4:' "$dir/bad.out" && fails is_member d subscribers 10.7.1.1
 }
 check "bad rows are told all, and nothing is imported" bad_rows
 
