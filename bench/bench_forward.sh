@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # What a host hands from one container to another: routed by the stack, and by forwarding rules of each mode. Packets a second
-# (UDP of 60 bytes, send, hand over and deliver on one processor) and round trips of a UDP datagram. All modes are set up side
-# by side and take turns, BENCH_ROUNDS (5) of BENCH_SECONDS (1) each; the best round counts.
+# (UDP of 60 bytes, send, hand over and deliver on one processor) and round trips of a UDP datagram. What mode ingress hands
+# over is routed all the same. All modes are set up side by side and take turns, BENCH_ROUNDS (5) of BENCH_SECONDS (1) each; the
+# best round counts.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -50,7 +51,7 @@ stage() # MODE
 		END
 	fi
 	start_qosd "$m" "$m-host" || return
-	at "$m-b" "$rr" serve &
+	at "$m-b" taskset -c 0 "$rr" serve & # where the packets come; or chance would say who is fast
 	within 10 listening "$m-b" -u "sport = :9"
 }
 
@@ -119,7 +120,8 @@ of_stack() # VALUE STACK
 }
 goal "packets by peer" "$(of_stack "${pps[peer]}" "${pps[stack]}")" at_least 1.08 "of the stack's"
 goal "99th percentile by peer" "$(of_stack "${p99[peer]}" "${p99[stack]}")" at_most 0.8 "of the stack's"
-for m in "${modes[@]:1}"; do
+# What mode ingress hands over, the stack still routes: that cannot be faster than the stack.
+for m in egress neigh peer; do
 	goal "packets by $m" "$(of_stack "${pps[$m]}" "${pps[stack]}")" at_least 1 "of the stack's"
 done
 done_measuring forward "from container to container over veth on one host; the stack routes and has no rules of its own"
