@@ -37,6 +37,9 @@ clean_up()
 	# shellcheck disable=SC2046 # a list of process ids
 	kill $(jobs -p) 2>/dev/null
 	for ns in $(ip netns list | sed -n "s/^\($prefix-[^ ]*\).*/\1/p"); do
+		# A job is a shell around the program that it started.
+		# shellcheck disable=SC2046 # a list of process ids
+		kill -KILL $(ip netns pids "$ns") 2>/dev/null
 		ip netns delete "$ns"
 	done
 	findmnt -rn -o TARGET | grep -F "$dir/" | sort -r | while read -r mounted; do
