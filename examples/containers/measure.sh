@@ -57,8 +57,9 @@ start_qosd()
 {
 	local i
 	mkdir "$dir/run" "$dir/state" "$dir/pins"
-	at host "$qosd" --config "$here/qosd.yaml" --run-dir "$dir/run" --state-dir "$dir/state" --pin-dir "$dir/pins" \
-		2>"$dir/log" &
+	# Not by at: its subshell would be who is killed in the end.
+	nsenter --net="/run/netns/$prefix-host" "$qosd" --config "$here/qosd.yaml" --run-dir "$dir/run" \
+		--state-dir "$dir/state" --pin-dir "$dir/pins" 2>"$dir/log" &
 	daemon=$!
 	for ((i = 0; i < 300; i++)); do
 		ctl show interfaces >/dev/null 2>&1 && return
