@@ -217,16 +217,18 @@ int classify(struct __sk_buff *skb)
 	return classify_ip(skb, &p, hs);
 }
 
-/* Ingress is queued on the egress of an ifb. bpf_redirect drops what has no link-layer header, so a packet of ppp or
- * tun gets one; the ifb takes it off again when it hands the packet back (net/core/filter.c, drivers/net/ifb.c). */
+/* Ingress is queued on the egress of an ifb, to which a mirred behind `pass` sends it: an ifb drops what a program
+ * redirects (before Linux 6.4, which tells it where the packet came from). To ifb a packet has a link-layer header, so
+ * one of ppp or tun gets it; the ifb takes it off again when it hands the packet back (drivers/net/ifb.c). */
 static __always_inline int to_ifb(struct __sk_buff *skb)
 {
 	__be16 protocol = skb->protocol;
 
 	if (!hook.l2_len && (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
 			     bpf_skb_store_bytes(skb, ETH_HLEN - 2, &protocol, sizeof(protocol), 0)))
-		return TC_ACT_UNSPEC;
-	return bpf_redirect(hook.redirect_ifindex, 0);
+		return leave_alone(skb);
+	skb->tc_index = 0;
+	return TC_ACT_UNSPEC;
 }
 
 /* An interface that only teaches sets, or whose ingress goes to an ifb. */
@@ -236,10 +238,10 @@ int classify_neighbor(struct __sk_buff *skb)
 	struct packet p;
 
 	if (is_bypassed())
-		return TC_ACT_UNSPEC;
+		return hook.to_ifb ? leave_alone(skb) : TC_ACT_UNSPEC;
 	if (hook.learn_n)
 		learn(skb, &p, parse_packet(skb, hook.l2_len, WANT_ICMP_TYPE | WANT_ND_TARGET, &p));
-	return hook.redirect_ifindex ? to_ifb(skb) : TC_ACT_UNSPEC;
+	return hook.to_ifb ? to_ifb(skb) : TC_ACT_UNSPEC;
 }
 
 /* Engine tc, one filter a class, not direct action: is it the filter's class that classify found? The kernel puts the

@@ -40,6 +40,7 @@ static int try_act_police(struct nl *nl, const struct trial *t, char *text, size
 static int try_qdisc(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_mq(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_ifb(struct nl *nl, const struct trial *t, char *text, size_t size);
+static int try_act_mirred(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_helper(struct nl *nl, const struct trial *t, char *text, size_t size);
 static int try_packet_helper(struct nl *nl, const struct trial *t, char *text, size_t size);
 
@@ -63,6 +64,8 @@ static const struct trial trials[CAPS] = {
 	[CAP_MQ] = {"sch_mq", "CONFIG_NET_SCHED", "added an mq qdisc to an ifb device of two queues", try_mq, QDISC_MQ,
 		    0},
 	[CAP_IFB] = {"ifb", "CONFIG_IFB", "made an ifb device", try_ifb, 0, 0},
+	[CAP_ACT_MIRRED] = {"act_mirred", "CONFIG_NET_ACT_MIRRED", "added a filter that redirects to a device",
+			    try_act_mirred, 0, 0},
 	[CAP_REDIRECT] = {"bpf_redirect", "CONFIG_NET", "loaded a program that calls it", try_helper, 0,
 			  BPF_FUNC_redirect},
 	[CAP_CLONE_REDIRECT] = {"bpf_clone_redirect", "CONFIG_NET", "loaded a program that calls it", try_packet_helper,
@@ -196,7 +199,8 @@ static int load(const struct bpf_insn *insns, size_t n)
 	return bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "probe", "GPL", insns, n, NULL);
 }
 
-static int try_cls_bpf(struct nl *nl, const struct trial *t, char *text, size_t size)
+/* A filter that matches nothing, in the scratch device's clsact. */
+static int try_filter(struct nl *nl, uint32_t handle, int redirect, char *text, size_t size)
 {
 	static const struct bpf_insn match_nothing[] = {
 		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0},
@@ -206,18 +210,30 @@ static int try_cls_bpf(struct nl *nl, const struct trial *t, char *text, size_t 
 		.ifindex = SCRATCH_IFINDEX,
 		.parent = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
 		.pref = KOBJ_PREF_FIRST,
-		.handle = 1,
+		.handle = handle,
 		.name = "probe",
+		.redirect = redirect,
 	};
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
 	int err, fd = load(match_nothing, sizeof(match_nothing) / sizeof(match_nothing[0]));
 
-	(void)t;
 	if (fd < 0)
 		return fd;
 	err = nl_talk(nl, tc_filter_encode_create(buf, &f, fd), text, size);
 	(void)close(fd); /* the filter holds it */
 	return err;
+}
+
+static int try_cls_bpf(struct nl *nl, const struct trial *t, char *text, size_t size)
+{
+	(void)t;
+	return try_filter(nl, 1, 0, text, size);
+}
+
+static int try_act_mirred(struct nl *nl, const struct trial *t, char *text, size_t size)
+{
+	(void)t;
+	return try_filter(nl, 2, SCRATCH_IFINDEX, text, size);
 }
 
 static int try_act_police(struct nl *nl, const struct trial *t, char *text, size_t size)

@@ -121,6 +121,7 @@ struct kobj_filter {
 	uint32_t classid;                   /* flowid; 0: none */
 	uint32_t actions[KOBJ_ACTIONS_MAX]; /* police indices, in order */
 	uint32_t n_actions;
+	int redirect;                 /* mirred egress redirect to this ifindex, behind the others; 0: none */
 	const struct prog_spec *prog; /* wanted: what to load. Not compared */
 	uint32_t prog_id;             /* observed: what is attached. Not compared */
 };

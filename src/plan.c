@@ -498,6 +498,9 @@ static bool has_htb(struct planner *p, const struct model_hook *m)
 	else if (m->via_ifb && !p->in->has_ifb)
 		diag_error(p->d, m->pos, "no-kernel-support",
 			   "this kernel has no ifb (CONFIG_IFB), which via: ifb needs");
+	else if (m->via_ifb && !p->in->has_mirred)
+		diag_error(p->d, m->pos, "no-kernel-support",
+			   "this kernel has no act_mirred (CONFIG_NET_ACT_MIRRED), which via: ifb needs");
 	else
 		return true;
 	return false;
@@ -900,9 +903,11 @@ static void want_through_ifb(struct planner *p, const struct plan_hook *h, const
 		return;
 	at_ifb.ifindex = ifb->ifindex;
 	at_ifb.at = DIR_EGRESS;
-	spec->conf.redirect_ifindex = (uint32_t)ifb->ifindex;
-	plan_want_filter(p, h, h->hook->pos, arena_printf(p->a, "%s ingress to %s", h->ifname, ifb->name), spec,
-			 KOBJ_PREF_CLASSIFY, 1)
+	spec->conf.to_ifb = 1;
+	plan_want_filter(p, h, h->hook->pos, arena_printf(p->a, "%s ingress to %s", h->ifname, ifb->name),
+			 new_spec(p, PROG_PASS), KOBJ_PREF_PASS, 1)
+		->redirect = ifb->ifindex;
+	plan_want_filter(p, h, h->hook->pos, arena_printf(p->a, "%s ingress", h->ifname), spec, KOBJ_PREF_CLASSIFY, 1)
 		->da = true;
 	classify->conf.l2_len = PLAN_ETHERNET_HEADER;
 	plan_want_clsact(p, &at_ifb, h->hook->pos);

@@ -14,7 +14,7 @@ struct plan_input {
 	const struct model *model;
 	const struct links *links;
 	bool has_police; /* this kernel has act_police */
-	bool has_htb, has_ifb;
+	bool has_htb, has_ifb, has_mirred;
 	bool has_neigh, has_peer;        /* bpf_redirect_neigh, bpf_redirect_peer */
 	const bool *has_leaf;            /* by enum qdisc_kind, QDISC_KINDS of them */
 	const struct kobj_set *observed; /* what is there, sorted; NULL: nothing is known of it */

@@ -305,6 +305,7 @@ static void find_steps(struct shaper *s, struct result *r)
 				.has_police = s->caps.v[CAP_ACT_POLICE].has,
 				.has_htb = s->caps.v[CAP_HTB].has,
 				.has_ifb = s->caps.v[CAP_IFB].has,
+				.has_mirred = s->caps.v[CAP_ACT_MIRRED].has,
 				.has_neigh = s->caps.v[CAP_REDIRECT_NEIGH].has,
 				.has_peer = s->caps.v[CAP_REDIRECT_PEER].has,
 				.has_leaf = has_leaf,

@@ -6,6 +6,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <linux/tc_act/tc_mirred.h>
 #include <string.h>
 
 #include "nl.h"
@@ -184,6 +185,35 @@ static bool read_options(const struct nlattr *const *action, const struct nlattr
 		return false;
 	nl_nested(action[TCA_ACT_OPTIONS], tb, TCA_POLICE_MAX);
 	return nl_get(tb[TCA_POLICE_TBF], parm, sizeof(*parm));
+}
+
+void tc_action_encode_redirect(struct nlmsghdr *msg, uint16_t order, int ifindex)
+{
+	struct nlattr *action = mnl_attr_nest_start(msg, order);
+	struct nlattr *options;
+	struct tc_mirred parm = {.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (uint32_t)ifindex};
+
+	mnl_attr_put_strz(msg, TCA_ACT_KIND, "mirred");
+	options = mnl_attr_nest_start(msg, TCA_ACT_OPTIONS);
+	mnl_attr_put(msg, TCA_MIRRED_PARMS, sizeof(parm), &parm);
+	mnl_attr_nest_end(msg, options);
+	mnl_attr_nest_end(msg, action);
+}
+
+bool tc_action_decode_redirect(const struct nlattr *action, int *ifindex)
+{
+	const struct nlattr *tb[TCA_ACT_MAX + 1], *options[TCA_MIRRED_MAX + 1];
+	struct tc_mirred parm;
+
+	nl_nested(action, tb, TCA_ACT_MAX);
+	if (!nl_is(tb[TCA_ACT_KIND], "mirred") || !tb[TCA_ACT_OPTIONS])
+		return false;
+	nl_nested(tb[TCA_ACT_OPTIONS], options, TCA_MIRRED_MAX);
+	if (!nl_get(options[TCA_MIRRED_PARMS], &parm, sizeof(parm)) || parm.eaction != TCA_EGRESS_REDIR ||
+	    parm.action != TC_ACT_STOLEN || !parm.ifindex || *ifindex)
+		return false;
+	*ifindex = (int)parm.ifindex;
+	return true;
 }
 
 uint32_t tc_action_decode_reference(const struct nlattr *action)

@@ -23,7 +23,11 @@ struct nlmsghdr *tc_action_encode_delete(void *buf, uint32_t index);
 struct nlmsghdr *tc_action_encode_dump(void *buf);
 /* Adds to a filter's list of actions, at order (from 1), the police action with this index, which must be there. */
 void tc_action_encode_reference(struct nlmsghdr *msg, uint16_t order, uint32_t index);
+/* Adds to a filter's list of actions, at order, a mirred that sends the packet to the egress of another device. */
+void tc_action_encode_redirect(struct nlmsghdr *msg, uint16_t order, int ifindex);
 
+/* Is this action of a filter's list the first such mirred, to a device that is still there? ifindex is 0 before. */
+bool tc_action_decode_redirect(const struct nlattr *action, int *ifindex);
 /* The index of one action of a filter's list; 0 if it is no police action. */
 uint32_t tc_action_decode_reference(const struct nlattr *action);
 /* Calls fn for each police action of the message that is in our range of indices; 0, fn's first negative return,

@@ -35,7 +35,7 @@ static bool filter_same(const struct kobj *a, const struct kobj *b)
 {
 	const struct kobj_filter *x = &a->filter, *y = &b->filter;
 
-	return !strcmp(x->name, y->name) && x->da == y->da && x->classid == y->classid &&
+	return !strcmp(x->name, y->name) && x->da == y->da && x->classid == y->classid && x->redirect == y->redirect &&
 	       x->n_actions == y->n_actions && !memcmp(x->actions, y->actions, x->n_actions * sizeof(x->actions[0]));
 }
 
@@ -65,6 +65,14 @@ static void filter_describe(const struct kobj *o, const char *(*ifname)(void *ct
 		fprintf(out, " flowid %x:%x", TC_H_MAJ(f->classid) >> 16, TC_H_MIN(f->classid));
 	for (uint32_t i = 0; i < f->n_actions; i++)
 		fprintf(out, " action police index 0x%x", f->actions[i]);
+	if (!f->redirect)
+		return;
+	fputs(" action mirred egress redirect dev ", out);
+	name = ifname(ctx, f->redirect);
+	if (name)
+		fputs(name, out);
+	else
+		fprintf(out, "#%d", f->redirect);
 }
 
 const struct kobj_ops tc_filter_ops = {
@@ -100,10 +108,12 @@ static struct nlmsghdr *encode(void *buf, uint16_t flags, const struct kobj_filt
 	msg->nlmsg_flags = flags;
 	mnl_attr_put_strz(msg, TCA_KIND, "bpf");
 	options = mnl_attr_nest_start(msg, TCA_OPTIONS);
-	if (f->n_actions) {
+	if (f->n_actions || f->redirect) {
 		actions = mnl_attr_nest_start(msg, TCA_BPF_ACT);
 		for (uint32_t i = 0; i < f->n_actions; i++)
 			tc_action_encode_reference(msg, (uint16_t)(i + 1), f->actions[i]);
+		if (f->redirect)
+			tc_action_encode_redirect(msg, (uint16_t)(f->n_actions + 1), f->redirect);
 		mnl_attr_nest_end(msg, actions);
 	}
 	if (f->classid)
@@ -147,6 +157,8 @@ static void decode_actions(const struct nlattr *list, struct kobj_filter *out)
 	if (!list)
 		return;
 	mnl_attr_for_each_nested (action, list) {
+		if (tc_action_decode_redirect(action, &out->redirect))
+			continue;
 		/* More than we ever give: whatever it is, it is not what is wanted. */
 		if (out->n_actions == KOBJ_ACTIONS_MAX) {
 			out->actions[KOBJ_ACTIONS_MAX - 1] = 0;

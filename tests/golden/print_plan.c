@@ -93,7 +93,7 @@ static void read_setting(struct arena *a, struct setting *s, const char *file)
 	s->in.observed = &s->observed;
 	s->in.live = s->live;
 	s->in.has_neigh = s->in.has_peer = true;
-	s->in.has_htb = s->in.has_ifb = s->has_leaf[QDISC_PFIFO] = s->has_leaf[QDISC_MQ] = true;
+	s->in.has_htb = s->in.has_ifb = s->in.has_mirred = s->has_leaf[QDISC_PFIFO] = s->has_leaf[QDISC_MQ] = true;
 	s->in.has_leaf = s->has_leaf;
 	s->in.prog_build_id = 1;
 	s->in.cpus = 2;

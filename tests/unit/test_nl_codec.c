@@ -304,6 +304,7 @@ static struct kobj random_filter(struct arena *a)
 	f->n_actions = pick(KOBJ_ACTIONS_MAX + 1);
 	for (uint32_t i = 0; i < f->n_actions; i++)
 		f->actions[i] = KOBJ_POLICE_FIRST + pick(65536);
+	f->redirect = pick(2) ? 0 : 1 + (int)pick(0x51ffffff);
 	return o;
 }
 
@@ -354,6 +355,9 @@ static void every_field_of_a_filter_matters(void **state)
 	assert_false(tc_filter_ops.same(&o, &other));
 	other = o;
 	other.filter.actions[1]++;
+	assert_false(tc_filter_ops.same(&o, &other));
+	other = o;
+	other.filter.redirect++;
 	assert_false(tc_filter_ops.same(&o, &other));
 	other = o;
 	other.filter.prog_id++;
@@ -444,6 +448,31 @@ static void a_foreign_action_on_our_filter_is_a_difference(void **state)
 	assert_int_equal(out.actions[0], 0);
 	assert_int_equal(out.actions[1], KOBJ_POLICE_FIRST + 2);
 	assert_int_equal(out.actions[KOBJ_ACTIONS_MAX - 1], 0);
+	arena_free(a);
+}
+
+/* What the kernel says of a redirect whose device has gone. */
+static void a_redirect_to_nowhere_is_a_difference(void **state)
+{
+	struct kobj o = {.kind = KOBJ_FILTER}, back = {.kind = KOBJ_FILTER};
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+	struct arena *a = arena_new();
+	struct nlmsghdr *msg;
+	char *at;
+	int gone = 0x51234567;
+
+	(void)state;
+	o.filter = (struct kobj_filter){
+		.ifindex = 3, .parent = INGRESS, .pref = KOBJ_PREF_PASS, .handle = 1, .name = "pass"};
+	o.filter.redirect = gone;
+	msg = tc_filter_encode_create(buf, &o.filter, 5);
+	at = memmem(msg, msg->nlmsg_len, &gone, sizeof(gone));
+	assert_non_null(at);
+	memset(at, 0, sizeof(gone));
+	assert_int_equal(tc_filter_decode(a, msg, &back.filter), 0);
+	assert_false(tc_filter_ops.same(&o, &back));
+	o.filter.redirect = 0;
+	assert_false(tc_filter_ops.same(&o, &back));
 	arena_free(a);
 }
 
@@ -681,6 +710,7 @@ int main(void)
 		cmocka_unit_test(other_peoples_filters_are_not_ours),
 		cmocka_unit_test(a_preference_is_no_filter),
 		cmocka_unit_test(a_foreign_action_on_our_filter_is_a_difference),
+		cmocka_unit_test(a_redirect_to_nowhere_is_a_difference),
 		cmocka_unit_test(a_link_is_read),
 		cmocka_unit_test(a_refusal_brings_the_kernels_words),
 		cmocka_unit_test(a_refusal_that_lies_about_its_length_has_no_words),
