@@ -140,10 +140,19 @@ check "counts whom it refused" between "$(set_counter crowd refused)" 1 10000000
 check "leaves what was written where it was" written_is_there
 check "leaves the other sets alone" is_member a neighbours 172.16.1.11
 check "the daemon answers" exits 0 timeout 20 "$qosctl" --run-dir "$dir/a/run" show interfaces
-before=$(rss_kb)
-flood 10.20.0.0
-sleep 1
-check "and another flood does not make it grow" between "$(rss_kb)" 0 $((before + 512))
+# What it needs for a look at the kernel now and then comes once; what it kept of a flood would come each time.
+does_not_grow() # FIRST..
+{
+	local first before
+	for first in "$@"; do
+		before=$(rss_kb)
+		flood "$first" || return
+		sleep 1
+		between "$(rss_kb)" 0 $((before + 512)) && return
+	done
+	return 1
+}
+check "and another flood does not make it grow" does_not_grow 10.20.0.0 10.22.0.0 10.24.0.0
 
 sed -i 's/when-full: refuse/when-full: evict-oldest/' "$policy"
 check "the same set, evicting the oldest" exits 0 ctl a reload
@@ -156,9 +165,6 @@ sleep 0.3
 frame_send neigh eth0 ip=10.9.9.9
 check "and a new address comes in" within 5 is_member a crowd 10.9.9.9
 check "what was written is still there" written_is_there
-before=$(rss_kb)
-flood 10.40.0.0
-sleep 1
-check "and another flood does not make it grow either" between "$(rss_kb)" 0 $((before + 512))
+check "and another flood does not make it grow either" does_not_grow 10.40.0.0 10.42.0.0 10.44.0.0
 check "plan is empty" plan_is_empty a
 finish
