@@ -1,0 +1,185 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# A rate for each address, measured: ten subscribers send at once and each gets his own; policing in the program at a gigabit; and
+# with edt a subscriber who fills his queue in fq does not make the others wait, ten thousand of them, all in a few buckets.
+#
+# variants: police edt
+# measures
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+type=${1:-police}
+needs_root
+if [ "$type" = edt ] && ! has_qdisc fq; then
+	skip "a clock for each address" "the kernel has no sch_fq (CONFIG_NET_SCH_FQ)"
+	finish
+fi
+
+# world sends to the homes behind the router; what is shaped is the router's egress to them.
+netns world router homes
+cable world up0 router wan0
+ip link add name lan0 netns "$prefix-router" numtxqueues 1 type veth peer name up0 netns "$prefix-homes" numtxqueues 1
+ip -n "$prefix-router" link set lan0 up
+ip -n "$prefix-homes" link set up0 up
+address world up0 10.1.0.1/24
+address router wan0 10.1.0.2/24
+address router lan0 10.7.255.254/16
+address homes up0 10.7.0.{1..11}/16
+ip -n "$prefix-world" route add default via 10.1.0.2
+ip -n "$prefix-router" route add 10.8.0.0/16 via 10.7.0.11 # where they end, unanswered
+ip -n "$prefix-homes" route add default via 10.7.255.254
+at router sysctl -qw net.ipv4.ip_forward=1
+
+# Mbit/s of 10.7.0.1 and so on. An emulated machine is kept below what it can do; Ethernet's header counts.
+rates=(1 1 2 3 5 8 10 20 50 100)
+! is_emulated || rates=(1 1 1 2 2 2 3 3 4 5)
+least=900 most=1000
+[ "$type" = police ] || least=910 most=960
+
+daemon_dir a
+{
+	for i in {1..10}; do
+		echo "10.7.0.$i,1mbit,${rates[i - 1]}mbit"
+	done
+	echo "10.7.0.11,1mbit,10mbit"
+	echo "10.8.255.1,1mbit,100kbit"
+	for i in {0..39}; do
+		printf "10.8.$i.%d,1mbit,20mbit\n" {1..250}
+	done
+} >"$dir/a/homes.csv"
+cat >"$dir/a/qosd.yaml" <<-END
+	version: 1
+	sets:
+	  homes: {file: homes.csv}
+	policies:
+	  access:
+	    type: $type
+	    $([ "$type" = edt ] && echo "ecn: off" || echo "engine: bpf")
+	    default: all
+	    classes:
+	      - {name: fast, rate: 1gbit, match: [{dport: 5400}]}
+	      - name: all
+	        per: {key: local, set: homes, rate: 500kbit, max: 16384}
+	interfaces:
+	  lan0: {side: lan, egress: {policy: access}}
+END
+start_qosd a router
+check "qosd starts" equal $? 0
+
+# ---- everybody his own ----
+
+# TCP to all ten at once, ten seconds behind the first three; $dir/kbit.N says what each got.
+send_all()
+{
+	local i clients=() servers=()
+	for i in {1..10}; do
+		at homes timeout 100 iperf3 -s -1 -B "10.7.0.$i" >/dev/null 2>&1 &
+		servers+=($!)
+	done
+	for i in {1..10}; do
+		within 30 listening homes -t "src 10.7.0.$i sport = :5201" >/dev/null
+		at world timeout 60 iperf3 -c "10.7.0.$i" -O 3 -t 10 -J >"$dir/out.$i" 2>/dev/null &
+		clients+=($!)
+	done
+	wait "${clients[@]}"
+	kill "${servers[@]}" 2>/dev/null
+	wait "${servers[@]}" 2>/dev/null
+	for i in {1..10}; do
+		jq -r '.end.sum_received.bits_per_second // 0 | . / 1000 | round' "$dir/out.$i" >"$dir/kbit.$i"
+	done
+}
+
+has_own_rate() # N
+{
+	between "$(cat "$dir/kbit.$1")" $((rates[$1 - 1] * least)) $((rates[$1 - 1] * most))
+}
+
+all_have_their_rates()
+{
+	local i
+	for i in {1..10}; do
+		has_own_rate "$i" || return 1
+	done
+}
+
+for _ in 1 2 3; do
+	send_all
+	echo "# kbit/s of ${rates[*]} Mbit/s: $(cat "$dir"/kbit.{1..10} | tr '\n' ' ')"
+	all_have_their_rates >/dev/null && break
+done
+for i in {1..10}; do
+	check "10.7.0.$i gets its ${rates[i - 1]} Mbit/s, $((least / 10)) to $((most / 10)) % of them" has_own_rate "$i"
+done
+
+# ---- a gigabit ----
+
+if [ "$type" = police ] && ! is_emulated; then
+	for _ in 1 2 3; do
+		kbit=$(tcp_kbit world homes 10.7.0.11 10 5400)
+		echo "# kbit/s of 1 Gbit/s: $kbit"
+		between "$kbit" 900000 1000000 >/dev/null && break
+	done
+	check "TCP at 1 Gbit/s gets 90 to 100 % of it" between "$kbit" 900000 1000000
+fi
+
+# ---- nobody waits for another ----
+
+# To each of ten thousand a packet, so that each has a clock.
+everybody()
+{
+	at world python3 - <<-'END'
+		import socket, time
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		for i in range(40):
+		    for j in range(1, 251):
+		        s.sendto(bytes(100), (f"10.8.{i}.{j}", 9))
+		    time.sleep(0.01)
+	END
+}
+
+# Three times what it may have, to a home of 100 kbit/s.
+fill()
+{
+	at world timeout 60 python3 - <<-'END' &
+		import socket, time
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		while True:
+		    s.sendto(bytes(1400), ("10.8.255.1", 9))
+		    time.sleep(0.035)
+	END
+	filling=$!
+}
+
+p99_us()
+{
+	at world ping -n -c 400 -i 0.005 -w 40 10.7.0.11 | sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | sort -n |
+		awk '{ v[NR] = $1 * 1000 } END { printf "%d\n", v[int(NR * 0.99)] }'
+}
+
+keys()
+{
+	ctl a --json show keys | jq '[.keyed_classes[].keys[] | select(.key | startswith("10.8."))] | length'
+}
+
+if [ "$type" = edt ]; then
+	everybody
+	check "ten thousand have a clock" between "$(keys)" 9500 10002
+	# All of them in two trees of fq.
+	at router tc qdisc change dev lan0 root fq buckets 2
+	for _ in 1 2 3; do
+		idle=$(p99_us)
+		fill
+		sleep 1.5
+		full=$(p99_us)
+		kill "$filling" 2>/dev/null
+		wait "$filling" 2>/dev/null
+		echo "# p99 of the round trip: $idle us idle, $full us beside a full queue"
+		between "$full" 1 $((idle * 3)) >/dev/null && break
+		sleep 1
+	done
+	check "one who fills his queue has losses" between \
+		"$(ctl a --json show keys | jq '.keyed_classes[].keys[] | select(.key == "10.8.255.1") | .drop_packets')" 1 100000
+	check "and nobody else waits longer: p99 within three times that of an idle line" between "$full" 1 $((idle * 3))
+fi
+finish
