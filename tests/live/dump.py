@@ -14,7 +14,8 @@ import struct
 import sys
 
 RTM_GETLINK, RTM_GETQDISC, RTM_GETTCLASS, RTM_GETTFILTER = 18, 38, 42, 46
-TCA_KIND, TCA_OPTIONS, TCA_HTB_INIT, TCA_BPF_ID = 1, 2, 2, 11
+TCA_KIND, TCA_OPTIONS, TCA_HTB_INIT, TCA_BPF_ACT, TCA_BPF_ID = 1, 2, 2, 1, 11
+TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
 TCA_COUNTERS = (3, 4, 5, 7)  # STATS, XSTATS, RATE, STATS2
 IFLA_IFNAME, IFLA_TXQLEN, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NUM_TX_QUEUES = 3, 13, 18, 20, 31
 MEASURED = ("stats", "clock", "events", "sets_learned", "sets_written", "sets_prefixes")
@@ -64,6 +65,15 @@ def objects(kind, ifindex, parent):
         yield index, handle, parent_of_it, info, found.get(TCA_KIND, b"").rstrip(b"\0").decode(), found
 
 
+# Less when it was made and used, and by which index the kernel knows it. Of a mirred: its verdict, what it does, and to whom.
+def actions(data):
+    for _, one in sorted(attributes(data).items()):
+        found = attributes(one)
+        kind = found[TCA_ACT_KIND].rstrip(b"\0").decode()
+        parms = attributes(found[TCA_ACT_OPTIONS])[TCA_MIRRED_PARMS]
+        yield "%s %s" % (kind, (parms[8:12] + parms[20:28]).hex() if kind == "mirred" else parms.hex())
+
+
 def tc(lines):
     devices = list(links())
     for index, name, up, rest in devices:
@@ -87,6 +97,8 @@ def tc(lines):
                     continue
                 options = attributes(found.pop(TCA_OPTIONS))
                 options.pop(TCA_BPF_ID, None)
+                if TCA_BPF_ACT in options:
+                    options[TCA_BPF_ACT] = " ".join(actions(options[TCA_BPF_ACT])).encode()
                 lines.append("filter %d %x parent %x %x %s %s %s" % (index, handle, parent, info, kind, text(found), text(options)))
 
 
