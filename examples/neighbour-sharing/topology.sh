@@ -58,6 +58,7 @@ down()
 {
 	local entry
 	for entry in "${hosts[@]}" router:; do
+		ip netns pids "$prefix-${entry%:*}" 2>/dev/null | xargs -r kill 2>/dev/null || true
 		ip netns delete "$prefix-${entry%:*}" 2>/dev/null || true
 	done
 }
