@@ -146,6 +146,18 @@ void harness_close(struct test_hook *h)
 	arena_free(h->arena);
 }
 
+int harness_setup(void **state)
+{
+	harness_open(*state);
+	return 0;
+}
+
+int harness_teardown(void **state)
+{
+	harness_close(*state);
+	return 0;
+}
+
 static void put(int fd, const void *key, const void *value)
 {
 	if (bpf_map_update_elem(fd, key, value, BPF_ANY))

@@ -38,6 +38,9 @@ void harness_need_bpf(void);
 /* Makes all shared maps, and a hook's under "hook". spec is for a hook with a policy and an Ethernet header. */
 void harness_open(struct test_hook *h);
 void harness_close(struct test_hook *h);
+/* The same for cmocka: a case has the hook as its state. */
+int harness_setup(void **state);
+int harness_teardown(void **state);
 
 /* A set's maps in their slot; learned_max 0: it does not learn. */
 void harness_set(struct test_hook *h, uint32_t slot, const struct qosd_set_conf *conf, uint32_t learned_max);

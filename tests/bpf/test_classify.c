@@ -30,13 +30,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	harness_close(&h);
-	return 0;
-}
-
 /* ---- rules of one literal, each its own class from 1 on ---- */
 
 static void load_literals(struct literal *literals, size_t n)
@@ -922,7 +915,7 @@ static void garbage_passes(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, setup, harness_teardown, &h)
 	const struct CMUnitTest tests[] = {
 		TEST(a_packet_comes_to_its_class),
 		TEST(what_matches_nothing_comes_to_the_default),

@@ -37,13 +37,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	harness_close(&h);
-	return 0;
-}
-
 static struct qosd_class_conf edt(uint64_t Bps, uint64_t horizon_ns)
 {
 	struct qosd_class_conf c = {.kind = QOSD_KIND_EDT, .burst_ns = horizon_ns};
@@ -710,7 +703,7 @@ static void two_cpus_keep_to_the_rate(void **state)
 	assert_true((double)sent > allowed * 0.995 && (double)sent < allowed * 1.005);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_prestate_setup_teardown(name, setup, harness_teardown, &h)
 
 int main(void)
 {

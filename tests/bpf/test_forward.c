@@ -64,13 +64,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	harness_close(&h);
-	return 0;
-}
-
 /* To the test run's device, whose address is all zeros: PACKET_HOST. */
 static void to_host(struct packet_buf *p)
 {
@@ -455,7 +448,7 @@ static uint32_t device(const char *name, int mtu)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, setup, harness_teardown, &h)
 	const struct CMUnitTest tests[] = {
 		TEST(a_packet_is_handed_over_and_counted),
 		TEST(a_routed_packet_has_one_hop_less),

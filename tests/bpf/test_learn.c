@@ -31,13 +31,6 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	harness_close(&h);
-	return 0;
-}
-
 static struct in6_addr address(const char *s)
 {
 	struct in6_addr a;
@@ -581,7 +574,7 @@ static void a_set_without_a_map_is_no_error(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, setup, harness_teardown, &h)
 	const struct CMUnitTest tests[] = {
 		TEST(a_source_is_learned),
 		TEST(news_is_told_once),

@@ -26,20 +26,6 @@ static struct test_hook h;
 static struct rule everything[] = {{.cls = &harness_classes[1]}};
 static struct rules one_rule = {.v = everything, .n = 1};
 
-static int setup(void **state)
-{
-	(void)state;
-	harness_open(&h);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	harness_close(&h);
-	return 0;
-}
-
 /* So many bytes for each source address, in buckets of so many. */
 static struct qosd_key_conf keys(uint64_t rate_Bps, uint64_t burst_bytes)
 {
@@ -524,7 +510,7 @@ static void two_cpus_get_the_rate(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, harness_setup, harness_teardown, &h)
 	const struct CMUnitTest tests[] = {
 		TEST(every_address_has_a_bucket),
 		TEST(of_the_end_that_is_asked_for),

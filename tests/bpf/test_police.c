@@ -22,20 +22,6 @@ static struct test_hook h;
 static struct rule everything[] = {{.cls = &harness_classes[1]}};
 static struct rules one_rule = {.v = everything, .n = 1};
 
-static int setup(void **state)
-{
-	(void)state;
-	harness_open(&h);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	harness_close(&h);
-	return 0;
-}
-
 /* A class that polices, with so many bytes in its bucket. */
 static struct qosd_class_conf police(uint64_t burst_bytes)
 {
@@ -732,7 +718,7 @@ static void a_class_that_is_not_there_passes(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, harness_setup, harness_teardown, &h)
 	const struct CMUnitTest tests[] = {
 		TEST(a_bucket_is_exact_to_the_byte),
 		TEST(a_bucket_fills_with_time),

@@ -15,20 +15,6 @@
 
 static struct test_hook h;
 
-static int setup(void **state)
-{
-	(void)state;
-	harness_open(&h);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	harness_close(&h);
-	return 0;
-}
-
 static int no_map(void *ctx, const char *path)
 {
 	return strcmp(path, ctx) == 0 ? -ENOENT : harness_map(&h, path);
@@ -172,7 +158,7 @@ static void the_verifier_has_little_to_look_at(void **state)
 
 int main(void)
 {
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_prestate_setup_teardown(f, harness_setup, harness_teardown, &h)
 	const struct CMUnitTest tests[] = {
 		TEST(the_name_has_a_digest),          TEST(whatever_goes_into_a_program_is_in_its_digest),
 		TEST(a_map_that_is_missing_is_named), TEST(what_the_verifier_says_is_passed_on),
