@@ -9,7 +9,6 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <jansson.h>
-#include <linux/if_ether.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,13 +75,7 @@ static double measure(const char *what, const char *who, const struct packet_buf
 
 static struct packet_buf udp_packet(uint16_t sport, uint16_t dport)
 {
-	struct packet_buf p;
-
-	packet_ethernet(&p, ETH_P_IP);
-	packet_ipv4(&p, "10.1.2.3", "10.9.8.7", IPPROTO_UDP);
-	packet_udp(&p, sport, dport);
-	packet_pad_to(&p, 100);
-	return p;
+	return packet_udp_frame("10.1.2.3", "10.9.8.7", sport, dport);
 }
 
 static struct prefix prefix(const char *mapped, uint8_t bits)

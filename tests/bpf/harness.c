@@ -438,6 +438,17 @@ void packet_ipv6(struct packet_buf *p, const char *src, const char *dst, uint8_t
 	put_address(p, AF_INET6, dst);
 }
 
+void packet_ip(struct packet_buf *p, const char *src, const char *dst, uint8_t proto)
+{
+	if (strchr(src, ':')) {
+		packet_ethernet(p, ETH_P_IPV6);
+		packet_ipv6(p, src, dst, proto);
+	} else {
+		packet_ethernet(p, ETH_P_IP);
+		packet_ipv4(p, src, dst, proto);
+	}
+}
+
 void packet_ports(struct packet_buf *p, uint16_t sport, uint16_t dport)
 {
 	put16(p, sport);
@@ -504,4 +515,33 @@ void packet_pad_to(struct packet_buf *p, size_t n)
 	if (n > p->n)
 		packet_zeros(p, n - p->n);
 	packet_done(p);
+}
+
+struct packet_buf packet_frame(const char *src, const char *dst, size_t n)
+{
+	struct packet_buf p;
+
+	packet_ip(&p, src, dst, IPPROTO_UDP);
+	packet_pad_to(&p, n);
+	return p;
+}
+
+struct packet_buf packet_udp_frame(const char *src, const char *dst, uint16_t sport, uint16_t dport)
+{
+	struct packet_buf p;
+
+	packet_ip(&p, src, dst, IPPROTO_UDP);
+	packet_udp(&p, sport, dport);
+	packet_pad_to(&p, 100);
+	return p;
+}
+
+struct packet_buf packet_tcp_frame(const char *src, const char *dst, size_t n)
+{
+	struct packet_buf p;
+
+	packet_ip(&p, src, dst, IPPROTO_TCP);
+	packet_tcp(&p, 1, 2, 0x10);
+	packet_pad_to(&p, n);
+	return p;
 }

@@ -95,6 +95,8 @@ void packet_pppoe(struct packet_buf *p, uint16_t ppp_protocol);
 /* What follows is its payload until packet_done fills in lengths and the checksum. */
 void packet_ipv4(struct packet_buf *p, const char *src, const char *dst, uint8_t proto);
 void packet_ipv6(struct packet_buf *p, const char *src, const char *dst, uint8_t next);
+/* Ethernet and the IP header of the family that src is of. */
+void packet_ip(struct packet_buf *p, const char *src, const char *dst, uint8_t proto);
 void packet_ports(struct packet_buf *p, uint16_t sport, uint16_t dport); /* the first 4 bytes of TCP, UDP, SCTP */
 void packet_udp(struct packet_buf *p, uint16_t sport, uint16_t dport);
 void packet_tcp(struct packet_buf *p, uint16_t sport, uint16_t dport, uint8_t flags);
@@ -105,5 +107,12 @@ void packet_zeros(struct packet_buf *p, size_t n);
 void packet_done(struct packet_buf *p);
 /* Grows the packet with zeros to n bytes and then packet_done. */
 void packet_pad_to(struct packet_buf *p, size_t n);
+
+/* Whole ones, done. n bytes with nothing but zeros behind the IP header, which says UDP. */
+struct packet_buf packet_frame(const char *src, const char *dst, size_t n);
+/* 100 bytes. */
+struct packet_buf packet_udp_frame(const char *src, const char *dst, uint16_t sport, uint16_t dport);
+/* n bytes, an ACK from port 1 to 2. */
+struct packet_buf packet_tcp_frame(const char *src, const char *dst, size_t n);
 
 #endif

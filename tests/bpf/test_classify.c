@@ -70,22 +70,6 @@ static int class_of(const struct packet_buf *p, struct __sk_buff *ctx)
 	return found;
 }
 
-static struct packet_buf udp_packet(const char *src, const char *dst, uint16_t sport, uint16_t dport)
-{
-	struct packet_buf p;
-
-	if (strchr(src, ':')) {
-		packet_ethernet(&p, ETH_P_IPV6);
-		packet_ipv6(&p, src, dst, IPPROTO_UDP);
-	} else {
-		packet_ethernet(&p, ETH_P_IP);
-		packet_ipv4(&p, src, dst, IPPROTO_UDP);
-	}
-	packet_udp(&p, sport, dport);
-	packet_pad_to(&p, 100);
-	return p;
-}
-
 /* Most tests ask: is port 7 seen in this packet? */
 static void load_port_seven(void)
 {
@@ -108,13 +92,13 @@ static void a_packet_comes_to_its_class(void **state)
 
 	(void)state;
 	load_literals(l, 3);
-	p = udp_packet("1.1.1.1", "10.0.0.1", 5, 443);
+	p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 443);
 	assert_int_equal(class_of(&p, NULL), 1);
-	p = udp_packet("1.1.1.1", "10.0.0.1", 5, 80);
+	p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 80);
 	assert_int_equal(class_of(&p, NULL), 2);
-	p = udp_packet("fd00::1", "fd00::2", 5, 80);
+	p = packet_udp_frame("fd00::1", "fd00::2", 5, 80);
 	assert_int_equal(class_of(&p, NULL), 3);
-	p = udp_packet("1.1.1.1", "11.0.0.1", 5, 80);
+	p = packet_udp_frame("1.1.1.1", "11.0.0.1", 5, 80);
 	assert_int_equal(class_of(&p, NULL), 0);
 	assert_int_equal(harness_hook_stats(&h).packets, 4);
 	assert_int_equal(harness_stats(&h, 1).bytes, 100);
@@ -122,7 +106,7 @@ static void a_packet_comes_to_its_class(void **state)
 
 static void what_matches_nothing_comes_to_the_default(void **state)
 {
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 6);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 6);
 
 	(void)state;
 	h.spec.conf.default_class = 9;
@@ -132,7 +116,7 @@ static void what_matches_nothing_comes_to_the_default(void **state)
 
 static void a_hook_without_rules_has_only_its_default(void **state)
 {
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 6);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 6);
 
 	(void)state;
 	h.spec.conf.default_class = 3;
@@ -218,7 +202,7 @@ static void the_outermost_vlan_id_counts(void **state)
 	packet_udp(&p, 5, 7);
 	packet_done(&p);
 	assert_int_equal(class_of(&p, NULL), 1);
-	p = udp_packet("1.1.1.1", "10.0.0.1", 5, 6);
+	p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 6);
 	assert_int_equal(class_of(&p, NULL), 3);
 }
 
@@ -236,7 +220,7 @@ static void a_tag_in_the_metadata_comes_before_those_in_the_frame(void **state)
 	assert_non_null(helper);
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(helper->maps.next), &zero, &h.prog, BPF_ANY), 0);
 	helper->bss->vlan_tci = 5;
-	p = udp_packet("1.1.1.1", "10.0.0.1", 5, 7);
+	p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 7);
 	assert_int_equal(harness_run(bpf_program__fd(helper->progs.push_vlan), p.b, p.n, NULL, NULL, NULL),
 			 TC_ACT_UNSPEC);
 	assert_int_equal(harness_stats(&h, 1).packets, 1);
@@ -262,11 +246,11 @@ static void a_device_without_ethernet_starts_at_ip(void **state)
 	(void)state;
 	h.spec.conf.l2_len = 0;
 	load_port_seven();
-	p = udp_packet("8.0.0.1", "10.0.0.1", 5, 7); /* 0x0800 */
+	p = packet_udp_frame("8.0.0.1", "10.0.0.1", 5, 7); /* 0x0800 */
 	frame.n = 0;
 	packet_bytes(&frame, p.b + ETH_HLEN, p.n - ETH_HLEN);
 	assert_int_equal(class_of(&frame, NULL), 1);
-	p = udp_packet("fd00:0:86dd::1", "fd00::2", 5, 7);
+	p = packet_udp_frame("fd00:0:86dd::1", "fd00::2", 5, 7);
 	frame.n = 0;
 	packet_bytes(&frame, p.b + ETH_HLEN, p.n - ETH_HLEN);
 	assert_int_equal(class_of(&frame, NULL), 1);
@@ -280,8 +264,7 @@ static void options_are_stepped_over(void **state)
 
 	(void)state;
 	load_port_seven();
-	packet_ethernet(&p, ETH_P_IP);
-	packet_ipv4(&p, "1.1.1.1", "10.0.0.1", IPPROTO_UDP);
+	packet_ip(&p, "1.1.1.1", "10.0.0.1", IPPROTO_UDP);
 	packet_zeros(&p, 40);
 	p.b[p.l3] = 0x4f;
 	packet_udp(&p, 5, 7);
@@ -291,7 +274,7 @@ static void options_are_stepped_over(void **state)
 
 static void only_the_first_fragment_has_ports(void **state)
 {
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 7);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 7);
 	static const uint8_t fragment_first[] = {IPPROTO_UDP, 0, 0x00, 0x01, 0, 0, 0, 1},
 			     fragment_later[] = {IPPROTO_UDP, 0, 0x00, 0x08, 0, 0, 0, 1};
 
@@ -304,8 +287,7 @@ static void only_the_first_fragment_has_ports(void **state)
 	packet_done(&p);
 	assert_int_equal(class_of(&p, NULL), 0);
 
-	packet_ethernet(&p, ETH_P_IPV6);
-	packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_FRAGMENT);
+	packet_ip(&p, "fd00::1", "fd00::2", IPPROTO_FRAGMENT);
 	packet_bytes(&p, fragment_first, sizeof(fragment_first));
 	packet_udp(&p, 5, 7);
 	packet_done(&p);
@@ -323,8 +305,7 @@ static void a_later_fragment_still_has_its_protocol(void **state)
 
 	(void)state;
 	load_literals(&l, 1);
-	packet_ethernet(&p, ETH_P_IPV6);
-	packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_FRAGMENT);
+	packet_ip(&p, "fd00::1", "fd00::2", IPPROTO_FRAGMENT);
 	packet_bytes(&p, fragment, sizeof(fragment));
 	packet_udp(&p, 5, 7);
 	packet_done(&p);
@@ -339,8 +320,7 @@ static void extension_headers_are_stepped_over(void **state)
 
 	(void)state;
 	load_port_seven();
-	packet_ethernet(&p, ETH_P_IPV6);
-	packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_HOPOPTS);
+	packet_ip(&p, "fd00::1", "fd00::2", IPPROTO_HOPOPTS);
 	packet_bytes(&p, hop_by_hop, sizeof(hop_by_hop));
 	packet_zeros(&p, 16 - sizeof(hop_by_hop));
 	packet_bytes(&p, routing, sizeof(routing));
@@ -369,8 +349,7 @@ static void too_many_extension_headers_hide_only_layer_four(void **state)
 	for (int n = 7; n <= 9; n++) {
 		struct packet_buf p;
 
-		packet_ethernet(&p, ETH_P_IPV6);
-		packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_DSTOPTS);
+		packet_ip(&p, "fd00::1", "fd00::2", IPPROTO_DSTOPTS);
 		for (int i = 1; i < n; i++)
 			packet_bytes(&p, more, sizeof(more));
 		packet_bytes(&p, last, sizeof(last));
@@ -387,8 +366,7 @@ static void padding_is_not_a_port(void **state)
 
 	(void)state;
 	load_port_seven();
-	packet_ethernet(&p, ETH_P_IP);
-	packet_ipv4(&p, "1.1.1.1", "10.0.0.1", IPPROTO_UDP);
+	packet_ip(&p, "1.1.1.1", "10.0.0.1", IPPROTO_UDP);
 	packet_done(&p);
 	packet_udp(&p, 5, 7);
 	packet_zeros(&p, 60 - p.n);
@@ -408,8 +386,7 @@ static void each_transport_with_ports_has_them(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct packet_buf p;
 
-		packet_ethernet(&p, ETH_P_IP);
-		packet_ipv4(&p, "1.1.1.1", "10.0.0.1", cases[i].proto);
+		packet_ip(&p, "1.1.1.1", "10.0.0.1", cases[i].proto);
 		packet_ports(&p, 5, 7);
 		packet_done(&p);
 		assert_int_equal(class_of(&p, NULL), cases[i].has ? 1 : 0);
@@ -422,8 +399,7 @@ static struct packet_buf icmp6_packet(uint8_t type, uint8_t hop_limit)
 {
 	struct packet_buf p;
 
-	packet_ethernet(&p, ETH_P_IPV6);
-	packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_ICMPV6);
+	packet_ip(&p, "fd00::1", "fd00::2", IPPROTO_ICMPV6);
 	p.b[p.l3 + 7] = hop_limit;
 	packet_bytes(&p, &type, 1);
 	packet_zeros(&p, 23);
@@ -452,8 +428,8 @@ static void neighbour_discovery_and_dhcp_are_exempt(void **state)
 	p = icmp6_packet(135, 64); /* came from elsewhere: that is not ND */
 	assert_int_equal(class_of(&p, NULL), 2);
 	for (size_t i = 0; i < sizeof(dhcp) / sizeof(dhcp[0]); i++) {
-		p = udp_packet(dhcp[i].v6 ? "fe80::1" : "0.0.0.0", dhcp[i].v6 ? "ff02::2" : "255.255.255.255",
-			       dhcp[i].sport, dhcp[i].dport);
+		p = packet_udp_frame(dhcp[i].v6 ? "fe80::1" : "0.0.0.0", dhcp[i].v6 ? "ff02::2" : "255.255.255.255",
+				     dhcp[i].sport, dhcp[i].dport);
 		assert_int_equal(class_of(&p, NULL), dhcp[i].exempt ? -1 : 2);
 	}
 	assert_int_equal(harness_hook_stats(&h).exempt, 5 + 5);
@@ -465,13 +441,13 @@ static void protected_packets_come_to_no_class(void **state)
 	struct literal l = {.field = FIELD_DPORT, .ranges = &ssh, .n = 1};
 	struct rule v[] = {{.cls = NULL, .literals = &l, .n = 1}, {.cls = &harness_classes[1]}};
 	struct rules r = {.v = v, .n = 2};
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 22);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 22);
 
 	(void)state;
 	harness_rules(&h, &r);
 	assert_int_equal(class_of(&p, NULL), -1);
 	assert_int_equal(harness_hook_stats(&h).exempt, 1);
-	p = udp_packet("1.1.1.1", "10.0.0.1", 5, 23);
+	p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 23);
 	assert_int_equal(class_of(&p, NULL), 1);
 }
 
@@ -497,7 +473,7 @@ static void what_is_not_ip_passes(void **state)
 
 static void a_header_that_lies_about_its_version_passes(void **state)
 {
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 7);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 7);
 
 	(void)state;
 	h.spec.conf.default_class = 2;
@@ -506,7 +482,7 @@ static void a_header_that_lies_about_its_version_passes(void **state)
 	assert_int_equal(class_of(&p, NULL), -1);
 	p.b[p.l3] = 0x65;
 	assert_int_equal(class_of(&p, NULL), -1);
-	p = udp_packet("fd00::1", "fd00::2", 5, 7);
+	p = packet_udp_frame("fd00::1", "fd00::2", 5, 7);
 	p.b[p.l3] = 0x40;
 	assert_int_equal(class_of(&p, NULL), -1);
 	assert_int_equal(harness_hook_stats(&h).malformed, 3);
@@ -514,7 +490,7 @@ static void a_header_that_lies_about_its_version_passes(void **state)
 
 static void bypass_turns_it_off_and_on(void **state)
 {
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 7);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 7);
 
 	(void)state;
 	load_port_seven();
@@ -531,7 +507,7 @@ static void marks_and_interfaces(void **state)
 {
 	struct literal l[] = {{.field = FIELD_MARK, .value = 0x10, .mask = 0xf0},
 			      {.field = FIELD_IN_DEV, .ifname = "7"}};
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 7);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 7);
 	struct __sk_buff ctx = {.mark = 0x1f};
 
 	(void)state;
@@ -594,7 +570,7 @@ static void members_of_a_set(void **state)
 	put_element("prefixes", "::", 8);
 	load_literals(l, 2);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct packet_buf p = udp_packet(cases[i].src, cases[i].dst, 5, 7);
+		struct packet_buf p = packet_udp_frame(cases[i].src, cases[i].dst, 5, 7);
 		int got = class_of(&p, NULL);
 
 		if (got != cases[i].class_number)
@@ -605,7 +581,7 @@ static void members_of_a_set(void **state)
 static void a_set_that_is_not_there_has_no_members(void **state)
 {
 	struct literal l[] = {{.field = FIELD_SRC_SET, .set = &harness_sets[9]}};
-	struct packet_buf p = udp_packet("10.0.0.1", "1.1.1.1", 5, 7);
+	struct packet_buf p = packet_udp_frame("10.0.0.1", "1.1.1.1", 5, 7);
 
 	(void)state;
 	load_literals(l, 1);
@@ -616,7 +592,7 @@ static void a_timeout_of_zero_is_never(void **state)
 {
 	struct qosd_set_conf conf = {0};
 	struct literal l[] = {{.field = FIELD_SRC_SET, .set = &harness_sets[3]}};
-	struct packet_buf p = udp_packet("10.0.0.1", "1.1.1.1", 5, 7);
+	struct packet_buf p = packet_udp_frame("10.0.0.1", "1.1.1.1", 5, 7);
 
 	(void)state;
 	harness_set(&h, 3, &conf, 16);
@@ -633,15 +609,14 @@ static void length_is_that_of_one_segment(void **state)
 	struct literal l[] = {{.field = FIELD_LENGTH, .ranges = &small, .n = 1},
 			      {.field = FIELD_LENGTH, .ranges = &segment, .n = 1}};
 	struct __sk_buff ctx = {.gso_size = 1000, .gso_segs = 2};
-	struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, 7);
+	struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 7);
 
 	(void)state;
 	load_literals(l, 2);
 	packet_pad_to(&p, ETH_HLEN + 100);
 	assert_int_equal(class_of(&p, NULL), 1);
 
-	packet_ethernet(&p, ETH_P_IP);
-	packet_ipv4(&p, "1.1.1.1", "10.0.0.1", IPPROTO_TCP);
+	packet_ip(&p, "1.1.1.1", "10.0.0.1", IPPROTO_TCP);
 	packet_tcp(&p, 5, 7, 0x10);
 	p.b[p.n - 8] = 8 << 4; /* 32 bytes of header */
 	packet_zeros(&p, 12);
@@ -774,7 +749,7 @@ static void each_of_the_most_rules_can_win(void **state)
 		r.n = numbers[n];
 		harness_rules(&h, &r);
 		for (size_t i = 0; i <= r.n; i++) {
-			struct packet_buf p = udp_packet("1.1.1.1", "10.0.0.1", 5, (uint16_t)i);
+			struct packet_buf p = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, (uint16_t)i);
 
 			assert_int_equal(class_of(&p, NULL), i < r.n ? 1 + i % 7 : 0);
 		}
@@ -809,14 +784,14 @@ static void thousands_of_customers_have_a_class_each(void **state)
 	assert_int_equal(h.spec.tables->n_rules, 3);
 	for (size_t i = 1; i <= CUSTOMERS; i += i < 20 ? 1 : 113) {
 		(void)snprintf(address, sizeof(address), "10.0.%zu.%zu", i / 256, i % 256);
-		p = udp_packet("1.1.1.1", address, 5, 6);
+		p = packet_udp_frame("1.1.1.1", address, 5, 6);
 		assert_int_equal(class_of(&p, NULL), v[i].cls - harness_classes);
-		p = udp_packet("1.1.1.1", address, 5, 443);
+		p = packet_udp_frame("1.1.1.1", address, 5, 443);
 		assert_int_equal(class_of(&p, NULL), 14);
 	}
-	p = udp_packet("1.1.1.1", "10.1.0.0", 5, 6);
+	p = packet_udp_frame("1.1.1.1", "10.1.0.0", 5, 6);
 	assert_int_equal(class_of(&p, NULL), v[CUSTOMERS + 1].cls - harness_classes);
-	p = udp_packet("10.0.0.1", "11.1.0.0", 5, 6);
+	p = packet_udp_frame("10.0.0.1", "11.1.0.0", 5, 6);
 	assert_int_equal(class_of(&p, NULL), 0);
 }
 
@@ -842,7 +817,7 @@ static void cut_off_anywhere_it_passes_unless_the_port_is_there(void **state)
 
 	(void)state;
 	load_drop_all();
-	whole[0] = udp_packet("1.1.1.1", "10.0.0.1", 5, 7);
+	whole[0] = packet_udp_frame("1.1.1.1", "10.0.0.1", 5, 7);
 	packet_ethernet(&whole[1], ETH_P_8021Q);
 	packet_vlan(&whole[1], 5, ETH_P_IP);
 	packet_ipv4(&whole[1], "1.1.1.1", "10.0.0.1", IPPROTO_UDP);
@@ -851,16 +826,13 @@ static void cut_off_anywhere_it_passes_unless_the_port_is_there(void **state)
 	packet_vlan(&whole[2], 5, ETH_P_PPP_SES);
 	packet_pppoe(&whole[2], 0x57);
 	packet_ipv6(&whole[2], "fd00::1", "fd00::2", IPPROTO_UDP);
-	packet_ethernet(&whole[3], ETH_P_IP);
-	packet_ipv4(&whole[3], "1.1.1.1", "10.0.0.1", IPPROTO_UDP);
+	packet_ip(&whole[3], "1.1.1.1", "10.0.0.1", IPPROTO_UDP);
 	whole[3].b[14] = 0x4f;
 	packet_zeros(&whole[3], 40);
-	packet_ethernet(&whole[4], ETH_P_IPV6);
-	packet_ipv6(&whole[4], "fd00::1", "fd00::2", IPPROTO_HOPOPTS);
+	packet_ip(&whole[4], "fd00::1", "fd00::2", IPPROTO_HOPOPTS);
 	packet_bytes(&whole[4], ext, sizeof(ext));
 	packet_zeros(&whole[4], 14);
-	packet_ethernet(&whole[5], ETH_P_IPV6);
-	packet_ipv6(&whole[5], "fd00::1", "fd00::2", IPPROTO_FRAGMENT);
+	packet_ip(&whole[5], "fd00::1", "fd00::2", IPPROTO_FRAGMENT);
 	packet_bytes(&whole[5], frag, sizeof(frag));
 	for (size_t i = 0; i < 6; i++) {
 		struct packet_buf *p = &whole[i];

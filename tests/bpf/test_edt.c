@@ -53,24 +53,7 @@ static void load(struct qosd_class_conf conf)
 
 static struct packet_buf packet_of(size_t n)
 {
-	struct packet_buf p;
-
-	packet_ethernet(&p, ETH_P_IP);
-	packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_TCP);
-	packet_tcp(&p, 1, 2, 0x10);
-	packet_pad_to(&p, n);
-	return p;
-}
-
-static struct packet_buf packet6_of(size_t n)
-{
-	struct packet_buf p;
-
-	packet_ethernet(&p, ETH_P_IPV6);
-	packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_TCP);
-	packet_tcp(&p, 1, 2, 0x10);
-	packet_pad_to(&p, n);
-	return p;
+	return packet_tcp_frame("10.0.0.1", "10.0.0.2", n);
 }
 
 static uint64_t now_ns(void)
@@ -468,8 +451,7 @@ static void what_no_class_with_a_rate_takes_keeps_its_stamp(void **state)
 	packet_arp(&arp, "10.0.0.1", "10.0.0.2");
 	assert_int_equal(run(&arp, &ctx), TC_ACT_UNSPEC);
 	assert_int_equal(ctx.tstamp, 4711);
-	packet_ethernet(&dhcp, ETH_P_IP);
-	packet_ipv4(&dhcp, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
+	packet_ip(&dhcp, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
 	packet_udp(&dhcp, 68, 67);
 	packet_pad_to(&dhcp, 300);
 	ctx = (struct __sk_buff){.tstamp = 4711};
@@ -515,7 +497,7 @@ static void all_codepoints_with_right_checksums(void **state)
 	c.ecn_ns = 5000000;
 	load(c);
 	for (unsigned tos = 0; tos < 256; tos++) {
-		struct packet_buf p = packet_of(100), p6 = packet6_of(100), out;
+		struct packet_buf p = packet_of(100), p6 = packet_tcp_frame("fd00::1", "fd00::2", 100), out;
 
 		set_clock(1, now_ns() + AHEAD);
 		p.b[p.l3 + 1] = (uint8_t)tos;

@@ -72,16 +72,9 @@ static void to_host(struct packet_buf *p)
 
 static struct packet_buf udp_packet(int v6, uint16_t dport)
 {
-	struct packet_buf p;
+	struct packet_buf p = packet_udp_frame(v6 ? "fd00::1" : "10.0.0.1", v6 ? "fd00::2" : "10.0.0.2", 5, dport);
 
-	packet_ethernet(&p, v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
 	to_host(&p);
-	if (v6)
-		packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_UDP);
-	else
-		packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
-	packet_udp(&p, 5, dport);
-	packet_pad_to(&p, 100);
 	return p;
 }
 

@@ -178,13 +178,7 @@ static struct look looked(bool expect)
 
 static struct packet_buf udp_packet(uint16_t dport)
 {
-	struct packet_buf p;
-
-	packet_ethernet(&p, ETHERTYPE_IP);
-	packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
-	packet_udp(&p, 5, dport);
-	packet_pad_to(&p, 100);
-	return p;
+	return packet_udp_frame("10.0.0.1", "10.0.0.2", 5, dport);
 }
 
 /* Ports 1, 2, 3 are classes 1, 2, 3; the default is class 4. */
@@ -402,11 +396,7 @@ static struct virtio_net_hdr gso_packet(struct packet_buf *p, bool v6, uint16_t 
 {
 	size_t l4;
 
-	packet_ethernet(p, v6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
-	if (v6)
-		packet_ipv6(p, "fd00::1", "fd00::2", IPPROTO_TCP);
-	else
-		packet_ipv4(p, "10.0.0.1", "10.0.0.2", IPPROTO_TCP);
+	packet_ip(p, v6 ? "fd00::1" : "10.0.0.1", v6 ? "fd00::2" : "10.0.0.2", IPPROTO_TCP);
 	l4 = p->n;
 	packet_tcp(p, 5, dport, 0x10);
 	packet_done(p);

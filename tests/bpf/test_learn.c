@@ -71,13 +71,8 @@ static void run(const struct packet_buf *p)
 static void from_ip(const char *src)
 {
 	struct packet_buf p;
-	bool v6 = strchr(src, ':');
 
-	packet_ethernet(&p, v6 ? ETH_P_IPV6 : ETH_P_IP);
-	if (v6)
-		packet_ipv6(&p, src, "fd00::ffff", IPPROTO_UDP);
-	else
-		packet_ipv4(&p, src, "10.99.99.99", IPPROTO_UDP);
+	packet_ip(&p, src, strchr(src, ':') ? "fd00::ffff" : "10.99.99.99", IPPROTO_UDP);
 	packet_udp(&p, 1, 2);
 	packet_done(&p);
 	run(&p);
@@ -98,8 +93,7 @@ static void from_nd(uint8_t type, const char *src, const char *target, uint8_t h
 	struct packet_buf p;
 	struct in6_addr t = address(target);
 
-	packet_ethernet(&p, ETH_P_IPV6);
-	packet_ipv6(&p, src, "ff02::1", IPPROTO_ICMPV6);
+	packet_ip(&p, src, "ff02::1", IPPROTO_ICMPV6);
 	p.b[p.l3 + 7] = hop_limit;
 	packet_bytes(&p, &type, 1);
 	packet_zeros(&p, 7);

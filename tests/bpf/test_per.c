@@ -7,7 +7,6 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -46,24 +45,9 @@ static void load(struct qosd_key_conf conf, uint32_t max)
 	harness_rules(&h, &one_rule);
 }
 
-static struct packet_buf packet_from(const char *from, const char *to, size_t n)
-{
-	struct packet_buf p;
-
-	if (strchr(from, ':')) {
-		packet_ethernet(&p, ETH_P_IPV6);
-		packet_ipv6(&p, from, to, IPPROTO_UDP);
-	} else {
-		packet_ethernet(&p, ETH_P_IP);
-		packet_ipv4(&p, from, to, IPPROTO_UDP);
-	}
-	packet_pad_to(&p, n);
-	return p;
-}
-
 static int send_from(const char *from, size_t n)
 {
-	struct packet_buf p = packet_from(from, strchr(from, ':') ? "fd00::ffff" : "10.255.255.255", n);
+	struct packet_buf p = packet_frame(from, strchr(from, ':') ? "fd00::ffff" : "10.255.255.255", n);
 
 	return harness_run(h.prog, p.b, p.n, NULL, NULL, NULL);
 }
@@ -125,7 +109,7 @@ static void every_address_has_a_bucket(void **state)
 static void of_the_end_that_is_asked_for(void **state)
 {
 	struct qosd_key_conf conf = keys(SLOW, 100);
-	struct packet_buf p = packet_from("10.0.0.1", "10.0.0.9", 100);
+	struct packet_buf p = packet_frame("10.0.0.1", "10.0.0.9", 100);
 
 	(void)state;
 	conf.side = QOSD_KEY_DST;
@@ -356,7 +340,7 @@ static void room_is_found_again(void **state)
 /* Its departure, or 0 if it is dropped. */
 static uint64_t departs(const char *from, size_t n)
 {
-	struct packet_buf p = packet_from(from, "10.255.255.255", n);
+	struct packet_buf p = packet_frame(from, "10.255.255.255", n);
 	struct __sk_buff ctx = {0};
 
 	p.b[p.l3 + 1] = 2; /* ECT(0) */
@@ -463,7 +447,7 @@ static void together(struct packet_buf *p)
 
 static void two_cpus_lose_nothing(void **state)
 {
-	struct packet_buf p = packet_from("10.0.0.1", "10.0.0.2", 100);
+	struct packet_buf p = packet_frame("10.0.0.1", "10.0.0.2", 100);
 	struct qosd_key_stats s;
 
 	(void)state;
@@ -478,7 +462,7 @@ static void two_cpus_lose_nothing(void **state)
 /* So many bytes got through as the bucket held at first and the rate allowed while it lasted, within half a percent. */
 static bool got_the_rate(uint64_t rate_Bps, uint64_t burst_ns)
 {
-	struct packet_buf p = packet_from("10.0.0.1", "10.0.0.2", 1000);
+	struct packet_buf p = packet_frame("10.0.0.1", "10.0.0.2", 1000);
 	struct harness_key before = {0}, after;
 	uint64_t start, took, passed, wanted;
 

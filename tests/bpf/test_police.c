@@ -36,22 +36,7 @@ static void load(struct qosd_class_conf conf)
 
 static struct packet_buf packet_of(size_t n)
 {
-	struct packet_buf p;
-
-	packet_ethernet(&p, ETH_P_IP);
-	packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
-	packet_pad_to(&p, n);
-	return p;
-}
-
-static struct packet_buf packet6_of(size_t n)
-{
-	struct packet_buf p;
-
-	packet_ethernet(&p, ETH_P_IPV6);
-	packet_ipv6(&p, "fd00::1", "fd00::2", IPPROTO_UDP);
-	packet_pad_to(&p, n);
-	return p;
+	return packet_frame("10.0.0.1", "10.0.0.2", n);
 }
 
 static int send_packet(const struct packet_buf *p)
@@ -325,7 +310,7 @@ static void remarks_dscp_and_keeps_ecn_and_checksum(void **state)
 
 	(void)state;
 	for (unsigned tos = 0; tos < 256; tos++) {
-		struct packet_buf p = packet_of(60), p6 = packet6_of(74), out;
+		struct packet_buf p = packet_of(60), p6 = packet_frame("fd00::1", "fd00::2", 74), out;
 
 		conf.remark_dscp = (uint8_t)(tos * 7 % 64);
 		if (tos == 0)
@@ -609,14 +594,8 @@ static void the_link_wraps_each_packet(void **state)
 /* Two and a half segments of 1000 bytes with 54 bytes of headers each. */
 static struct packet_buf merged(struct __sk_buff *ctx)
 {
-	struct packet_buf p;
-
-	packet_ethernet(&p, ETH_P_IP);
-	packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_TCP);
-	packet_tcp(&p, 1, 2, 0x10);
-	packet_pad_to(&p, 54 + 1500);
 	*ctx = (struct __sk_buff){.gso_size = 600, .gso_segs = 3, .wire_len = 54 * 3 + 1500};
-	return p;
+	return packet_tcp_frame("10.0.0.1", "10.0.0.2", 54 + 1500);
 }
 
 static void every_segment_has_headers_on_egress(void **state)
