@@ -159,8 +159,6 @@ static void neighbour_sharing(bool policed)
 
 static void police_levels(uint32_t levels)
 {
-	static struct rule v[] = {{.cls = &harness_classes[1]}};
-	struct rules rules = {.v = v, .n = 1};
 	struct packet_buf p = udp_packet(1000, 443);
 	char what[64];
 
@@ -169,7 +167,7 @@ static void police_levels(uint32_t levels)
 
 		harness_conf(&h, i, &conf);
 	}
-	harness_rules(&h, &rules);
+	harness_all_to_one(&h);
 	(void)snprintf(what, sizeof(what), "no field, police in %u level%s", levels, levels == 1 ? "" : "s");
 	(void)measure(what, "1 field", &p);
 }
@@ -209,8 +207,6 @@ static void set_next(struct harness *helper, int prog)
  * of each is cold. */
 static double per_address(struct harness *helper, uint32_t n, bool in_turn)
 {
-	static struct rule v[] = {{.cls = &harness_classes[1]}};
-	struct rules rules = {.v = v, .n = 1};
 	struct packet_buf p = udp_packet(1000, 443);
 	struct qosd_class_conf conf = {.kind = QOSD_KIND_PASS, .keyed = 1};
 	struct qosd_key_conf keys = {.rate_Bps = 1000000000,
@@ -225,7 +221,7 @@ static double per_address(struct harness *helper, uint32_t n, bool in_turn)
 
 	harness_conf(&h, 1, &conf);
 	harness_keys(&h, 1, &keys, n);
-	harness_rules(&h, &rules);
+	harness_all_to_one(&h);
 	helper->bss->vary_at = 0;
 	helper->data->vary_n = n;
 	set_next(helper, bpf_program__fd(helper->progs.empty));

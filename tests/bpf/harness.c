@@ -285,6 +285,20 @@ void harness_rules(struct test_hook *h, const struct rules *r)
 	harness_load(h);
 }
 
+void harness_all_to_one(struct test_hook *h)
+{
+	static struct rule everything[] = {{.cls = &harness_classes[1]}};
+	struct rules one_rule = {.v = everything, .n = 1};
+
+	harness_rules(h, &one_rule);
+}
+
+void harness_load_class(struct test_hook *h, struct qosd_class_conf conf)
+{
+	harness_conf(h, 1, &conf);
+	harness_all_to_one(h);
+}
+
 int harness_run(int prog, const void *packet, size_t n, struct __sk_buff *ctx, void *out, size_t *out_n)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = packet, .data_size_in = (uint32_t)n, .data_out = out,

@@ -62,6 +62,10 @@ void harness_bypass(struct test_hook *h, bool on);
 
 /* Builds the tables of the rules, classes numbered as struct numbered says, and loads h->spec. */
 void harness_rules(struct test_hook *h, const struct rules *r);
+/* The same for one rule: everything is of class 1. */
+void harness_all_to_one(struct test_hook *h);
+/* And class 1 has this conf. */
+void harness_load_class(struct test_hook *h, struct qosd_class_conf conf);
 void harness_load(struct test_hook *h);
 /* The same for a second program on the same maps. */
 int harness_load_spec(struct test_hook *h, const struct prog_spec *spec);

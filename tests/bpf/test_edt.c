@@ -25,9 +25,6 @@
 
 static struct test_hook h;
 
-static struct rule everything[] = {{.cls = &harness_classes[1]}};
-static struct rules one_rule = {.v = everything, .n = 1};
-
 static int setup(void **state)
 {
 	(void)state;
@@ -43,12 +40,6 @@ static struct qosd_class_conf edt(uint64_t Bps, uint64_t horizon_ns)
 
 	tc_rate_mult(Bps, &c.mult, &c.shift);
 	return c;
-}
-
-static void load(struct qosd_class_conf conf)
-{
-	harness_conf(&h, 1, &conf);
-	harness_rules(&h, &one_rule);
 }
 
 static struct packet_buf packet_of(size_t n)
@@ -106,7 +97,7 @@ static void the_first_departs_now_and_the_next_when_it_has_left(void **state)
 	uint64_t before = now_ns(), first, after;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	before = now_ns();
 	first = stamp_of(1000);
 	after = now_ns();
@@ -135,7 +126,7 @@ static void departure_times_are_exact_at_every_rate(void **state)
 		struct qosd_class_conf c = edt(rates[r], FAR);
 		uint64_t at = now_ns() + AHEAD;
 
-		load(c);
+		harness_load_class(&h, c);
 		set_clock(1, at);
 		for (size_t n = 60; n <= 1514; n += 727) {
 			assert_int_equal(stamp_of(n), at);
@@ -166,7 +157,7 @@ static void the_link_counts_around_each_segment(void **state)
 
 	(void)state;
 	h.spec.conf.overhead = 24;
-	load(c);
+	harness_load_class(&h, c);
 	set_clock(1, at);
 	assert_int_equal(run(&p, &ctx), TC_ACT_UNSPEC);
 	assert_int_equal(harness_clock(&h, 1), at + 45ull * (1454 + 24) * 8000);
@@ -258,7 +249,7 @@ static void beyond_the_horizon_is_dropped_and_counted(void **state)
 	uint64_t at = now_ns() + SECOND + SECOND / 2;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	set_clock(1, at);
 	drops(1000);
 	drops(60);
@@ -279,7 +270,7 @@ static void a_lower_rate_takes_effect_with_the_next_packet(void **state)
 	uint64_t at = now_ns() + AHEAD;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	set_clock(1, at);
 	assert_int_equal(stamp_of(1000), at);
 	assert_int_equal(stamp_of(1000), at + 800000);
@@ -296,7 +287,7 @@ static void a_higher_rate_takes_effect_at_once(void **state)
 	uint64_t before, stamp;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	assert_true(stamp_of(1200) > 0);
 	drops(60);
 	c = edt(125000, SECOND);
@@ -312,7 +303,7 @@ static void the_same_conf_again_leaves_the_clock_alone(void **state)
 	uint64_t at = now_ns() + AHEAD;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	set_clock(1, at);
 	assert_int_equal(stamp_of(1000), at);
 	harness_conf(&h, 1, &c);
@@ -332,7 +323,7 @@ static void the_latest_departure_of_all_levels_counts(void **state)
 	leaf.parent = 2;
 	harness_conf(&h, 2, &middle);
 	harness_conf(&h, 3, &root);
-	load(leaf);
+	harness_load_class(&h, leaf);
 	set_clock(1, at);
 	set_clock(3, at + 100);
 	assert_int_equal(stamp_of(1000), at + 100);
@@ -354,7 +345,7 @@ static void a_slow_class_leaves_its_siblings_alone(void **state)
 	slow.parent = root.parent = 0;
 	slow.parent = 3;
 	harness_conf(&h, 3, &root);
-	load(slow);
+	harness_load_class(&h, slow);
 	for (int i = 0; i < 10; i++)
 		(void)stamp_of(1250); /* a second each */
 	slow = edt(6250000, FAR);
@@ -376,7 +367,7 @@ static void what_an_ancestor_drops_is_not_booked_below(void **state)
 	middle.parent = 3;
 	harness_conf(&h, 2, &middle);
 	harness_conf(&h, 3, &root);
-	load(leaf);
+	harness_load_class(&h, leaf);
 	set_clock(1, at + 1);
 	set_clock(2, at + 2);
 	set_clock(3, at + 3);
@@ -401,7 +392,7 @@ static void eight_levels(void **state)
 		harness_conf(&h, i, &conf);
 		set_clock(i, at + i);
 	}
-	harness_rules(&h, &one_rule);
+	harness_all_to_one(&h);
 	assert_int_equal(stamp_of(1000), at + QOSD_DEPTH_MAX);
 	for (uint32_t i = 1; i <= QOSD_DEPTH_MAX; i++)
 		assert_int_equal(harness_clock(&h, i), at + i + 8000000);
@@ -424,7 +415,7 @@ static void a_later_stamp_of_the_sender_is_kept(void **state)
 	uint64_t at = now_ns() + AHEAD;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	set_clock(1, at);
 	assert_int_equal(restamped(at + SECOND / 2), at + SECOND / 2);
 	assert_int_equal(harness_clock(&h, 1), at + 800000);
@@ -442,7 +433,7 @@ static void what_no_class_with_a_rate_takes_keeps_its_stamp(void **state)
 	struct __sk_buff ctx = {.tstamp = 4711};
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	assert_int_equal(restamped(0), 0);
 	assert_int_equal(restamped(4711), 4711);
 	c = edt(1, 1);
@@ -495,7 +486,7 @@ static void all_codepoints_with_right_checksums(void **state)
 
 	(void)state;
 	c.ecn_ns = 5000000;
-	load(c);
+	harness_load_class(&h, c);
 	for (unsigned tos = 0; tos < 256; tos++) {
 		struct packet_buf p = packet_of(100), p6 = packet_tcp_frame("fd00::1", "fd00::2", 100), out;
 
@@ -537,7 +528,7 @@ static void only_what_waits_longer_is_marked(void **state)
 
 	(void)state;
 	c.ecn_ns = SECOND;
-	load(c);
+	harness_load_class(&h, c);
 	assert_int_equal(ecn_after(0), 2);
 	assert_int_equal(ecn_after(SECOND), 2); /* a little has passed since */
 	assert_int_equal(ecn_after(2 * SECOND), 3);
@@ -557,7 +548,7 @@ static void a_mark_and_a_remark_go_together(void **state)
 	c.ecn_ns = 1;
 	c.remark = QOSD_REMARK_DSCP;
 	c.remark_dscp = 46;
-	load(c);
+	harness_load_class(&h, c);
 	set_clock(1, now_ns() + AHEAD);
 	p.b[p.l3 + 1] = 8 << 2 | 1;
 	packet_done(&p);
@@ -576,7 +567,7 @@ static void marks_and_delays_count_at_every_level(void **state)
 	leaf.ecn_ns = root.ecn_ns = 1000;
 	leaf.parent = 2;
 	harness_conf(&h, 2, &root);
-	load(leaf);
+	harness_load_class(&h, leaf);
 	p.b[p.l3 + 1] = 1;
 	packet_done(&p);
 	before = now_ns();
@@ -643,7 +634,7 @@ static void two_cpus_lose_no_nanosecond(void **state)
 	uint64_t at = now_ns() + AHEAD;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	set_clock(1, at);
 	shoot_from_two_cpus(SECOND / 5);
 	assert_int_equal(harness_stats(&h, 1).drop_packets, 0);
@@ -673,7 +664,7 @@ static void two_cpus_keep_to_the_rate(void **state)
 	double allowed;
 
 	(void)state;
-	load(c);
+	harness_load_class(&h, c);
 	first = stamp_of(1000);
 	(void)fill();
 	shoot_from_two_cpus(2 * SECOND);

@@ -22,9 +22,6 @@
 
 static struct test_hook h;
 
-static struct rule everything[] = {{.cls = &harness_classes[1]}};
-static struct rules one_rule = {.v = everything, .n = 1};
-
 /* So many bytes for each source address, in buckets of so many. */
 static struct qosd_key_conf keys(uint64_t rate_Bps, uint64_t burst_bytes)
 {
@@ -42,7 +39,7 @@ static void load(struct qosd_key_conf conf, uint32_t max)
 
 	harness_conf(&h, 1, &c);
 	harness_keys(&h, 1, &conf, max);
-	harness_rules(&h, &one_rule);
+	harness_all_to_one(&h);
 }
 
 static int send_from(const char *from, size_t n)
@@ -174,7 +171,7 @@ static void a_class_may_have_a_rate_of_all_together(void **state)
 	(void)state;
 	harness_conf(&h, 1, &c);
 	harness_keys(&h, 1, &conf, 16);
-	harness_rules(&h, &one_rule);
+	harness_all_to_one(&h);
 	PASSES("10.0.0.1", 200);
 	DROPS("10.0.0.1", 34); /* its own */
 	DROPS("10.0.0.2", 51); /* all together */
@@ -191,7 +188,7 @@ static void what_exceeds_may_pass(void **state)
 	(void)state;
 	harness_conf(&h, 1, &c);
 	harness_keys(&h, 1, &conf, 16);
-	harness_rules(&h, &one_rule);
+	harness_all_to_one(&h);
 	PASSES("10.0.0.1", 100);
 	PASSES("10.0.0.1", 100);
 	assert_int_equal(harness_stats(&h, 1).exceed_packets, 1);
@@ -367,7 +364,7 @@ static void load_edt(uint64_t horizon_of_all)
 	harness_conf(&h, 1, &c);
 	harness_conf(&h, 2, &all);
 	harness_keys(&h, 1, &conf, 16);
-	harness_rules(&h, &one_rule);
+	harness_all_to_one(&h);
 }
 
 static void every_address_departs_by_its_own_clock(void **state)

@@ -18,20 +18,10 @@
 
 static struct test_hook h;
 
-/* All traffic to class 1. */
-static struct rule everything[] = {{.cls = &harness_classes[1]}};
-static struct rules one_rule = {.v = everything, .n = 1};
-
 /* A class that polices, with so many bytes in its bucket. */
 static struct qosd_class_conf police(uint64_t burst_bytes)
 {
 	return (struct qosd_class_conf){.kind = QOSD_KIND_POLICE, .mult = BYTE_NS, .burst_ns = burst_bytes * BYTE_NS};
-}
-
-static void load(struct qosd_class_conf conf)
-{
-	harness_conf(&h, 1, &conf);
-	harness_rules(&h, &one_rule);
 }
 
 static struct packet_buf packet_of(size_t n)
@@ -76,7 +66,7 @@ static void a_bucket_is_exact_to_the_byte(void **state)
 	uint64_t before, after;
 
 	(void)state;
-	load(police(1050));
+	harness_load_class(&h, police(1050));
 	before = now_ns();
 	PASSES(100);
 	after = now_ns();
@@ -97,7 +87,7 @@ static void a_bucket_is_exact_to_the_byte(void **state)
 static void a_bucket_fills_with_time(void **state)
 {
 	(void)state;
-	load(police(1000));
+	harness_load_class(&h, police(1000));
 	set_clock(1, now_ns() + 900 * BYTE_NS); /* 100 bytes of room by now, and not yet 101 */
 	DROPS(102);
 	PASSES(100);
@@ -113,7 +103,7 @@ static void a_burst_made_smaller_takes_effect_at_once(void **state)
 	uint64_t before;
 
 	(void)state;
-	load(conf);
+	harness_load_class(&h, conf);
 	before = now_ns();
 	set_clock(1, before + 100000 * BYTE_NS);
 	DROPS(34);
@@ -130,7 +120,7 @@ static void a_new_rate_keeps_the_clock(void **state)
 	uint64_t clock;
 
 	(void)state;
-	load(conf);
+	harness_load_class(&h, conf);
 	PASSES(600);
 	clock = harness_clock(&h, 1);
 	conf.burst_ns = 650 * BYTE_NS;
@@ -147,7 +137,7 @@ static void fractions_of_a_nanosecond_are_kept_by_mult_and_shift(void **state)
 	uint64_t before = now_ns();
 
 	(void)state;
-	load(conf);
+	harness_load_class(&h, conf);
 	PASSES(101);
 	assert_in_range(harness_clock(&h, 1), before + (101ull * 0xc0000001 >> 2),
 			now_ns() + (101ull * 0xc0000001 >> 2));
@@ -175,7 +165,7 @@ static void two_cpus_lose_nothing(void **state)
 	void *failed;
 
 	(void)state;
-	load(police(100 * SHOTS));
+	harness_load_class(&h, police(100 * SHOTS));
 	assert_int_equal(pthread_barrier_init(&ready, NULL, 2), 0);
 	assert_int_equal(pthread_create(&other, NULL, hammer, &p), 0);
 	assert_null(hammer(&p));
@@ -198,7 +188,7 @@ static void ancestors_must_conform_too(void **state)
 	leaf.parent = 2;
 	harness_conf(&h, 2, &middle);
 	harness_conf(&h, 3, &root);
-	load(leaf);
+	harness_load_class(&h, leaf);
 	PASSES(100);
 	PASSES(100);
 	PASSES(100);
@@ -219,7 +209,7 @@ static void what_a_leaf_drops_does_not_come_to_its_ancestor(void **state)
 	(void)state;
 	leaf.parent = 2;
 	harness_conf(&h, 2, &root);
-	load(leaf);
+	harness_load_class(&h, leaf);
 	PASSES(100);
 	DROPS(100);
 	assert_int_equal(harness_stats(&h, 2).packets, 1);
@@ -235,7 +225,7 @@ static void eight_levels(void **state)
 		conf.parent = i < QOSD_DEPTH_MAX ? i + 1 : 0;
 		harness_conf(&h, i, &conf);
 	}
-	harness_rules(&h, &one_rule);
+	harness_all_to_one(&h);
 	PASSES(100);
 	DROPS(100);
 	assert_int_equal(harness_stats(&h, QOSD_DEPTH_MAX).drop_packets, 1);
@@ -249,7 +239,7 @@ static void exceed_pass_only_counts(void **state)
 
 	(void)state;
 	conf.exceed = QOSD_EXCEED_PASS;
-	load(conf);
+	harness_load_class(&h, conf);
 	PASSES(100);
 	PASSES(100);
 	assert_int_equal(harness_stats(&h, 1).exceed_packets, 1);
@@ -265,7 +255,7 @@ static void an_ancestor_still_drops_what_a_leaf_lets_exceed(void **state)
 	leaf.exceed = QOSD_EXCEED_PASS;
 	leaf.parent = 2;
 	harness_conf(&h, 2, &root);
-	load(leaf);
+	harness_load_class(&h, leaf);
 	PASSES(100);
 	PASSES(100);
 	DROPS(100);
@@ -277,7 +267,7 @@ static void too_big_a_packet_exceeds_and_costs_nothing(void **state)
 
 	(void)state;
 	conf.mtu = 100;
-	load(conf);
+	harness_load_class(&h, conf);
 	DROPS(101);
 	PASSES(100);
 	assert_in_range(harness_clock(&h, 1), now_ns() + 99 * BYTE_NS, now_ns() + 100 * BYTE_NS);
@@ -314,7 +304,7 @@ static void remarks_dscp_and_keeps_ecn_and_checksum(void **state)
 
 		conf.remark_dscp = (uint8_t)(tos * 7 % 64);
 		if (tos == 0)
-			load(conf);
+			harness_load_class(&h, conf);
 		harness_conf(&h, 1, &conf);
 		p.b[p.l3 + 1] = (uint8_t)tos;
 		packet_done(&p);
@@ -340,7 +330,7 @@ static void remarks_behind_tags(void **state)
 	struct packet_buf p, out;
 
 	(void)state;
-	load(conf);
+	harness_load_class(&h, conf);
 	packet_ethernet(&p, ETH_P_8021AD);
 	packet_vlan(&p, 7, ETH_P_PPP_SES);
 	packet_pppoe(&p, 0x21);
@@ -361,7 +351,7 @@ static void what_exceeds_gets_the_dscp_of_exceeding(void **state)
 	conf.exceed_dscp = 8;
 	conf.remark = QOSD_REMARK_DSCP;
 	conf.remark_dscp = 46;
-	load(conf);
+	harness_load_class(&h, conf);
 	out = after(&p, NULL);
 	assert_int_equal(out.b[p.l3 + 1], 46 << 2);
 	out = after(&p, NULL);
@@ -378,7 +368,7 @@ static void marks_under_their_mask(void **state)
 	struct packet_buf p = packet_of(100);
 
 	(void)state;
-	load(conf);
+	harness_load_class(&h, conf);
 	(void)after(&p, &ctx);
 	assert_int_equal(ctx.mark, 0x12345628);
 }
@@ -584,7 +574,7 @@ static void the_link_wraps_each_packet(void **state)
 		h.spec.conf.overhead = cases[i].overhead;
 		h.spec.conf.mpu = cases[i].mpu;
 		h.spec.conf.linklayer = cases[i].linklayer;
-		harness_rules(&h, &one_rule);
+		harness_all_to_one(&h);
 		harness_conf(&h, 1, &(struct qosd_class_conf){.kind = QOSD_KIND_PASS});
 		if (bytes_of(&p, NULL) != cases[i].bytes)
 			fail_msg("case %zu", i);
@@ -605,7 +595,7 @@ static void every_segment_has_headers_on_egress(void **state)
 
 	(void)state;
 	h.spec.conf.ingress = 0;
-	load(police(54 * 3 + 1500));
+	harness_load_class(&h, police(54 * 3 + 1500));
 	assert_int_equal(bytes_of(&p, &ctx), 54 * 3 + 1500);
 	assert_int_equal(harness_stats(&h, 1).packets, 3);
 	DROPS(34);
@@ -617,7 +607,7 @@ static void every_segment_has_headers_on_ingress(void **state)
 	struct packet_buf p = merged(&ctx);
 
 	(void)state;
-	load(police(54 * 3 + 1500));
+	harness_load_class(&h, police(54 * 3 + 1500));
 	ctx.wire_len = 0; /* the kernel does not count them there */
 	assert_int_equal(bytes_of(&p, &ctx), 54 * 3 + 1500);
 	assert_int_equal(harness_stats(&h, 1).packets, 3);
@@ -632,7 +622,7 @@ static void the_link_wraps_each_segment(void **state)
 	(void)state;
 	h.spec.conf.linklayer = QOSD_LINK_ATM;
 	h.spec.conf.overhead = 10;
-	load((struct qosd_class_conf){.kind = QOSD_KIND_PASS});
+	harness_load_class(&h, (struct qosd_class_conf){.kind = QOSD_KIND_PASS});
 	/* two of 664 are 14 cells each, one of 364 is 8 */
 	assert_int_equal(bytes_of(&p, &ctx), (14 + 14 + 8) * 53);
 }
@@ -645,7 +635,7 @@ static void mtu_is_about_a_segment(void **state)
 
 	(void)state;
 	conf.mtu = 653;
-	load(conf);
+	harness_load_class(&h, conf);
 	assert_int_equal(harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL), TC_ACT_SHOT);
 	conf.mtu = 654;
 	harness_conf(&h, 1, &conf);
@@ -668,7 +658,7 @@ static void odd_segment_counts(void **state)
 	};
 
 	(void)state;
-	load((struct qosd_class_conf){.kind = QOSD_KIND_PASS});
+	harness_load_class(&h, (struct qosd_class_conf){.kind = QOSD_KIND_PASS});
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint64_t packets = harness_stats(&h, 1).packets;
 		struct __sk_buff ctx;
