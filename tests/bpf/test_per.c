@@ -33,13 +33,16 @@ static struct qosd_key_conf keys(uint64_t rate_Bps, uint64_t burst_bytes)
 				      .prefix6 = 128};
 }
 
+static void load_class(struct qosd_class_conf c, struct qosd_key_conf conf, uint32_t max)
+{
+	c.keyed = 1;
+	harness_keys(&h, 1, &conf, max);
+	harness_load_class(&h, c);
+}
+
 static void load(struct qosd_key_conf conf, uint32_t max)
 {
-	struct qosd_class_conf c = {.kind = QOSD_KIND_PASS, .keyed = 1};
-
-	harness_conf(&h, 1, &c);
-	harness_keys(&h, 1, &conf, max);
-	harness_all_to_one(&h);
+	load_class((struct qosd_class_conf){.kind = QOSD_KIND_PASS}, conf, max);
 }
 
 static int send_from(const char *from, size_t n)
@@ -165,13 +168,11 @@ static void neighbours_of_a_prefix_share(void **state)
 static void a_class_may_have_a_rate_of_all_together(void **state)
 {
 	struct qosd_class_conf c = {
-		.kind = QOSD_KIND_POLICE, .keyed = 1, .mult = 1u << 30, .burst_ns = 250ull << 30}; /* 250 bytes */
+		.kind = QOSD_KIND_POLICE, .mult = 1u << 30, .burst_ns = 250ull << 30}; /* 250 bytes */
 	struct qosd_key_conf conf = keys(SLOW, 200);
 
 	(void)state;
-	harness_conf(&h, 1, &c);
-	harness_keys(&h, 1, &conf, 16);
-	harness_all_to_one(&h);
+	load_class(c, conf, 16);
 	PASSES("10.0.0.1", 200);
 	DROPS("10.0.0.1", 34); /* its own */
 	DROPS("10.0.0.2", 51); /* all together */
@@ -182,13 +183,11 @@ static void a_class_may_have_a_rate_of_all_together(void **state)
 
 static void what_exceeds_may_pass(void **state)
 {
-	struct qosd_class_conf c = {.kind = QOSD_KIND_PASS, .keyed = 1, .exceed = QOSD_EXCEED_PASS};
+	struct qosd_class_conf c = {.kind = QOSD_KIND_PASS, .exceed = QOSD_EXCEED_PASS};
 	struct qosd_key_conf conf = keys(SLOW, 100);
 
 	(void)state;
-	harness_conf(&h, 1, &c);
-	harness_keys(&h, 1, &conf, 16);
-	harness_all_to_one(&h);
+	load_class(c, conf, 16);
 	PASSES("10.0.0.1", 100);
 	PASSES("10.0.0.1", 100);
 	assert_int_equal(harness_stats(&h, 1).exceed_packets, 1);
@@ -348,8 +347,7 @@ static uint64_t departs(const char *from, size_t n)
 /* A byte a second for each, 1000 s ahead; all together limited by class 2. */
 static void load_edt(uint64_t horizon_of_all)
 {
-	struct qosd_class_conf c = {
-		.kind = QOSD_KIND_PASS, .keyed = 1, .burst_ns = 1000 * S, .ecn_ns = 2000000000, .parent = 2};
+	struct qosd_class_conf c = {.kind = QOSD_KIND_PASS, .burst_ns = 1000 * S, .ecn_ns = 2000000000, .parent = 2};
 	struct qosd_class_conf all = {.kind = QOSD_KIND_EDT, .mult = 1000000000, .burst_ns = horizon_of_all};
 	struct qosd_key_conf conf = keys(1, 0);
 
@@ -361,10 +359,8 @@ static void load_edt(uint64_t horizon_of_all)
 	conf.up = 1;
 	harness_set(&h, 3, &(struct qosd_set_conf){0}, 0);
 	all.kind = horizon_of_all ? QOSD_KIND_EDT : QOSD_KIND_PASS;
-	harness_conf(&h, 1, &c);
 	harness_conf(&h, 2, &all);
-	harness_keys(&h, 1, &conf, 16);
-	harness_all_to_one(&h);
+	load_class(c, conf, 16);
 }
 
 static void every_address_departs_by_its_own_clock(void **state)
