@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "maps.h"
@@ -364,6 +365,21 @@ uint64_t harness_clock(struct test_hook *h, uint32_t number)
 
 	assert_int_equal(bpf_map_lookup_elem(harness_map(h, "hook/clock"), &number, &c), 0);
 	return c.last_ns;
+}
+
+void harness_set_clock(struct test_hook *h, uint32_t number, uint64_t last_ns)
+{
+	struct qosd_class_clock c = {.last_ns = last_ns};
+
+	put(harness_map(h, "hook/clock"), &number, &c);
+}
+
+uint64_t harness_now(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* ---- packets

@@ -79,6 +79,10 @@ struct qosd_class_stats harness_stats(struct test_hook *h, uint32_t number);
 struct qosd_hook_stats harness_hook_stats(struct test_hook *h);
 struct qosd_set_stats harness_set_stats(struct test_hook *h, uint32_t slot);
 uint64_t harness_clock(struct test_hook *h, uint32_t number);
+/* Its time; the rest of the clock is as if it had never been used. */
+void harness_set_clock(struct test_hook *h, uint32_t number, uint64_t last_ns);
+/* What time it is for the programs. */
+uint64_t harness_now(void);
 
 /* Classes and sets are their numbers in these tests: class i is &harness_classes[i], slot i &harness_sets[i]. */
 extern struct model_class harness_classes[HARNESS_CLASSES];

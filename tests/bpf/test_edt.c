@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "harness.skel.h"
 #include "tc_rate.h"
@@ -45,21 +44,6 @@ static struct qosd_class_conf edt(uint64_t Bps, uint64_t horizon_ns)
 static struct packet_buf packet_of(size_t n)
 {
 	return packet_tcp_frame("10.0.0.1", "10.0.0.2", n);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
-static void set_clock(uint32_t number, uint64_t last_ns)
-{
-	struct qosd_class_clock c = {.last_ns = last_ns};
-
-	assert_int_equal(bpf_map_update_elem(harness_map(&h, "hook/clock"), &number, &c, BPF_ANY), 0);
 }
 
 static int run(const struct packet_buf *p, struct __sk_buff *ctx)
@@ -94,13 +78,13 @@ static uint64_t cost(const struct qosd_class_conf *c, uint64_t bytes)
 static void the_first_departs_now_and_the_next_when_it_has_left(void **state)
 {
 	struct qosd_class_conf c = edt(125000, SECOND);
-	uint64_t before = now_ns(), first, after;
+	uint64_t before = harness_now(), first, after;
 
 	(void)state;
 	harness_load_class(&h, c);
-	before = now_ns();
+	before = harness_now();
 	first = stamp_of(1000);
-	after = now_ns();
+	after = harness_now();
 	assert_in_range(first, before, after);
 	assert_int_equal(harness_clock(&h, 1), first + 8000000);
 	assert_int_equal(stamp_of(500), first + 8000000);
@@ -124,10 +108,10 @@ static void departure_times_are_exact_at_every_rate(void **state)
 	(void)state;
 	for (size_t r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
 		struct qosd_class_conf c = edt(rates[r], FAR);
-		uint64_t at = now_ns() + AHEAD;
+		uint64_t at = harness_now() + AHEAD;
 
 		harness_load_class(&h, c);
-		set_clock(1, at);
+		harness_set_clock(&h, 1, at);
 		for (size_t n = 60; n <= 1514; n += 727) {
 			assert_int_equal(stamp_of(n), at);
 			at += cost(&c, n);
@@ -151,14 +135,14 @@ static void departure_times_are_exact_at_every_rate(void **state)
 static void the_link_counts_around_each_segment(void **state)
 {
 	struct qosd_class_conf c = edt(125000, FAR);
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 	struct __sk_buff ctx;
 	struct packet_buf p = merged(&ctx, 45);
 
 	(void)state;
 	h.spec.conf.overhead = 24;
 	harness_load_class(&h, c);
-	set_clock(1, at);
+	harness_set_clock(&h, 1, at);
 	assert_int_equal(run(&p, &ctx), TC_ACT_UNSPEC);
 	assert_int_equal(harness_clock(&h, 1), at + 45ull * (1454 + 24) * 8000);
 	assert_int_equal(harness_stats(&h, 1).packets, 45);
@@ -246,11 +230,11 @@ static void a_higher_rate_forgives_what_is_beyond_the_horizon(void **state)
 static void beyond_the_horizon_is_dropped_and_counted(void **state)
 {
 	struct qosd_class_conf c = edt(125000, SECOND);
-	uint64_t at = now_ns() + SECOND + SECOND / 2;
+	uint64_t at = harness_now() + SECOND + SECOND / 2;
 
 	(void)state;
 	harness_load_class(&h, c);
-	set_clock(1, at);
+	harness_set_clock(&h, 1, at);
 	drops(1000);
 	drops(60);
 	assert_int_equal(harness_clock(&h, 1), at);
@@ -267,11 +251,11 @@ static void beyond_the_horizon_is_dropped_and_counted(void **state)
 static void a_lower_rate_takes_effect_with_the_next_packet(void **state)
 {
 	struct qosd_class_conf c = edt(1250000, FAR);
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	harness_load_class(&h, c);
-	set_clock(1, at);
+	harness_set_clock(&h, 1, at);
 	assert_int_equal(stamp_of(1000), at);
 	assert_int_equal(stamp_of(1000), at + 800000);
 	c = edt(125000, FAR);
@@ -292,19 +276,19 @@ static void a_higher_rate_takes_effect_at_once(void **state)
 	drops(60);
 	c = edt(125000, SECOND);
 	harness_conf(&h, 1, &c);
-	before = now_ns();
+	before = harness_now();
 	stamp = stamp_of(60);
-	assert_in_range(stamp, before + SECOND - 1, now_ns() + SECOND - 1);
+	assert_in_range(stamp, before + SECOND - 1, harness_now() + SECOND - 1);
 }
 
 static void the_same_conf_again_leaves_the_clock_alone(void **state)
 {
 	struct qosd_class_conf c = edt(125000, FAR);
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	harness_load_class(&h, c);
-	set_clock(1, at);
+	harness_set_clock(&h, 1, at);
 	assert_int_equal(stamp_of(1000), at);
 	harness_conf(&h, 1, &c);
 	harness_load(&h);
@@ -317,15 +301,15 @@ static void the_latest_departure_of_all_levels_counts(void **state)
 {
 	struct qosd_class_conf leaf = edt(125000, FAR), middle = {.kind = QOSD_KIND_PASS, .parent = 3},
 			       root = edt(1250000, FAR);
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	leaf.parent = 2;
 	harness_conf(&h, 2, &middle);
 	harness_conf(&h, 3, &root);
 	harness_load_class(&h, leaf);
-	set_clock(1, at);
-	set_clock(3, at + 100);
+	harness_set_clock(&h, 1, at);
+	harness_set_clock(&h, 3, at + 100);
 	assert_int_equal(stamp_of(1000), at + 100);
 	assert_int_equal(harness_clock(&h, 1), at + 8000000);      /* each by its own clock, */
 	assert_int_equal(harness_clock(&h, 3), at + 100 + 800000); /* from now on */
@@ -352,15 +336,15 @@ static void a_slow_class_leaves_its_siblings_alone(void **state)
 	slow.parent = 3;
 	harness_conf(&h, 2, &slow);
 	harness_rules(&h, &r);
-	before = now_ns();
+	before = harness_now();
 	stamp = stamp_of(1250);
-	assert_in_range(stamp, before, now_ns() + 10 * 100000);
+	assert_in_range(stamp, before, harness_now() + 10 * 100000);
 }
 
 static void what_an_ancestor_drops_is_not_booked_below(void **state)
 {
 	struct qosd_class_conf leaf = edt(125000, FAR), middle = edt(250000, FAR), root = edt(1250000, SECOND);
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	leaf.parent = 2;
@@ -368,9 +352,9 @@ static void what_an_ancestor_drops_is_not_booked_below(void **state)
 	harness_conf(&h, 2, &middle);
 	harness_conf(&h, 3, &root);
 	harness_load_class(&h, leaf);
-	set_clock(1, at + 1);
-	set_clock(2, at + 2);
-	set_clock(3, at + 3);
+	harness_set_clock(&h, 1, at + 1);
+	harness_set_clock(&h, 2, at + 2);
+	harness_set_clock(&h, 3, at + 3);
 	drops(1000);
 	assert_int_equal(harness_clock(&h, 1), at + 1);
 	assert_int_equal(harness_clock(&h, 2), at + 2);
@@ -382,7 +366,7 @@ static void what_an_ancestor_drops_is_not_booked_below(void **state)
 
 static void eight_levels(void **state)
 {
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	for (uint32_t i = 1; i <= QOSD_DEPTH_MAX; i++) {
@@ -390,7 +374,7 @@ static void eight_levels(void **state)
 
 		conf.parent = i < QOSD_DEPTH_MAX ? i + 1 : 0;
 		harness_conf(&h, i, &conf);
-		set_clock(i, at + i);
+		harness_set_clock(&h, i, at + i);
 	}
 	harness_all_to_one(&h);
 	assert_int_equal(stamp_of(1000), at + QOSD_DEPTH_MAX);
@@ -412,11 +396,11 @@ static uint64_t restamped(uint64_t theirs)
 static void a_later_stamp_of_the_sender_is_kept(void **state)
 {
 	struct qosd_class_conf c = edt(125000, AHEAD + SECOND);
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	harness_load_class(&h, c);
-	set_clock(1, at);
+	harness_set_clock(&h, 1, at);
 	assert_int_equal(restamped(at + SECOND / 2), at + SECOND / 2);
 	assert_int_equal(harness_clock(&h, 1), at + 800000);
 	assert_int_equal(restamped(at), at + 800000); /* an earlier one is not */
@@ -490,7 +474,7 @@ static void all_codepoints_with_right_checksums(void **state)
 	for (unsigned tos = 0; tos < 256; tos++) {
 		struct packet_buf p = packet_of(100), p6 = packet_tcp_frame("fd00::1", "fd00::2", 100), out;
 
-		set_clock(1, now_ns() + AHEAD);
+		harness_set_clock(&h, 1, harness_now() + AHEAD);
 		p.b[p.l3 + 1] = (uint8_t)tos;
 		packet_done(&p);
 		out = after(&p);
@@ -517,7 +501,7 @@ static uint8_t ecn_after(uint64_t wait_ns)
 
 	p.b[p.l3 + 1] = 2;
 	packet_done(&p);
-	set_clock(1, now_ns() + wait_ns);
+	harness_set_clock(&h, 1, harness_now() + wait_ns);
 	out = after(&p);
 	return out.b[p.l3 + 1];
 }
@@ -549,7 +533,7 @@ static void a_mark_and_a_remark_go_together(void **state)
 	c.remark = QOSD_REMARK_DSCP;
 	c.remark_dscp = 46;
 	harness_load_class(&h, c);
-	set_clock(1, now_ns() + AHEAD);
+	harness_set_clock(&h, 1, harness_now() + AHEAD);
 	p.b[p.l3 + 1] = 8 << 2 | 1;
 	packet_done(&p);
 	out = after(&p);
@@ -570,10 +554,10 @@ static void marks_and_delays_count_at_every_level(void **state)
 	harness_load_class(&h, leaf);
 	p.b[p.l3 + 1] = 1;
 	packet_done(&p);
-	before = now_ns();
-	set_clock(2, before + AHEAD); /* it waits for the root */
+	before = harness_now();
+	harness_set_clock(&h, 2, before + AHEAD); /* it waits for the root */
 	assert_int_equal(run(&p, NULL), TC_ACT_UNSPEC);
-	least = AHEAD - (now_ns() - before);
+	least = AHEAD - (harness_now() - before);
 	for (uint32_t i = 1; i <= 2; i++) {
 		assert_in_range(harness_stats(&h, i).delay_ns, least, AHEAD);
 		assert_int_equal(harness_stats(&h, i).mark_packets, 1);
@@ -607,7 +591,7 @@ static void *shoot(void *arg)
 	(void)pthread_barrier_wait(&ready);
 	do
 		g->failed |= bpf_prog_test_run_opts(h.prog, &opts) != 0;
-	while (now_ns() < g->until);
+	while (harness_now() < g->until);
 	return NULL;
 }
 
@@ -618,7 +602,7 @@ static void shoot_from_two_cpus(uint64_t ns)
 
 	assert_int_equal(pthread_barrier_init(&ready, NULL, 2), 0);
 	for (int i = 0; i < 2; i++) {
-		guns[i].until = now_ns() + ns;
+		guns[i].until = harness_now() + ns;
 		assert_int_equal(pthread_create(&threads[i], NULL, shoot, &guns[i]), 0);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -631,11 +615,11 @@ static void shoot_from_two_cpus(uint64_t ns)
 static void two_cpus_lose_no_nanosecond(void **state)
 {
 	struct qosd_class_conf c = edt(125000000, FAR);
-	uint64_t at = now_ns() + AHEAD;
+	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	harness_load_class(&h, c);
-	set_clock(1, at);
+	harness_set_clock(&h, 1, at);
 	shoot_from_two_cpus(SECOND / 5);
 	assert_int_equal(harness_stats(&h, 1).drop_packets, 0);
 	assert_int_equal(harness_clock(&h, 1), at + harness_stats(&h, 1).packets * cost(&c, 1000));
@@ -648,7 +632,7 @@ static uint64_t fill(void)
 	uint64_t now;
 
 	do
-		now = now_ns();
+		now = harness_now();
 	while (run(&p, NULL) != TC_ACT_SHOT);
 	return now;
 }

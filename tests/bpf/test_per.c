@@ -68,14 +68,6 @@ static bool has_key(const char *prefix)
 	return harness_key(&h, 1, prefix, &k) == 0;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
-	return (uint64_t)t.tv_sec * S + (uint64_t)t.tv_nsec;
-}
-
 #define PASSES(from, bytes) assert_int_equal(send_from(from, bytes), TC_ACT_UNSPEC)
 #define DROPS(from, bytes)  assert_int_equal(send_from(from, bytes), TC_ACT_SHOT)
 
@@ -87,9 +79,9 @@ static void every_address_has_a_bucket(void **state)
 
 	(void)state;
 	load(keys(SLOW, 300), 16);
-	before = now_ns();
+	before = harness_now();
 	PASSES("10.0.0.1", 100);
-	assert_in_range(key("10.0.0.1").clock.last_ns, before + 100 * S, now_ns() + 100 * S);
+	assert_in_range(key("10.0.0.1").clock.last_ns, before + 100 * S, harness_now() + 100 * S);
 	PASSES("10.0.0.1", 200);
 	DROPS("10.0.0.1", 34);
 	PASSES("10.0.0.2", 300);
@@ -196,14 +188,14 @@ static void what_exceeds_may_pass(void **state)
 
 static void without_a_rate_it_is_only_counted(void **state)
 {
-	uint64_t before = now_ns();
+	uint64_t before = harness_now();
 
 	(void)state;
 	load(keys(0, 0), 16);
 	for (int i = 0; i < 10; i++)
 		PASSES("10.0.0.1", 1000);
 	assert_int_equal(key("10.0.0.1").stats.packets, 10);
-	assert_in_range(key("10.0.0.1").clock.last_ns, before, now_ns());
+	assert_in_range(key("10.0.0.1").clock.last_ns, before, harness_now());
 }
 
 static void a_burst_is_a_time_and_at_least_a_size(void **state)
@@ -365,16 +357,16 @@ static void load_edt(uint64_t horizon_of_all)
 
 static void every_address_departs_by_its_own_clock(void **state)
 {
-	uint64_t before = now_ns(), first, second;
+	uint64_t before = harness_now(), first, second;
 
 	(void)state;
 	load_edt(0);
 	first = departs("10.0.0.1", 600);
-	assert_in_range(first, before, now_ns());
+	assert_in_range(first, before, harness_now());
 	second = departs("10.0.0.1", 600);
 	assert_true(second == first + 600 * S);
 	second = departs("10.0.0.2", 600);
-	assert_in_range(second, before, now_ns());
+	assert_in_range(second, before, harness_now());
 	assert_int_equal(departs("10.0.0.1", 600), 0); /* 1200 s from now */
 	assert_int_equal(key("10.0.0.1").stats.drop_packets, 1);
 	assert_in_range(key("10.0.0.1").stats.delay_ns, 599 * S, 600 * S);
@@ -409,7 +401,8 @@ static void a_higher_rate_of_an_element_counts_at_once(void **state)
 	assert_int_equal(departs("10.0.0.1", 60), 0);
 	harness_written(&h, 3, "10.0.0.1", 1000, 0);
 	first = departs("10.0.0.1", 1000);
-	assert_in_range(first, now_ns() + 990 * S, now_ns() + 1000 * S); /* what was booked stays within the horizon */
+	assert_in_range(first, harness_now() + 990 * S,
+			harness_now() + 1000 * S); /* what was booked stays within the horizon */
 }
 
 /* ---- two CPUs ---- */
@@ -460,11 +453,11 @@ static bool got_the_rate(uint64_t rate_Bps, uint64_t burst_ns)
 	uint64_t start, took, passed, wanted;
 
 	(void)harness_key(&h, 1, "10.0.0.1", &before); /* not there the first time */
-	start = before.clock.last_ns ? before.clock.last_ns - burst_ns : now_ns() - burst_ns;
-	if (start < now_ns() - burst_ns)
-		start = now_ns() - burst_ns;
+	start = before.clock.last_ns ? before.clock.last_ns - burst_ns : harness_now() - burst_ns;
+	if (start < harness_now() - burst_ns)
+		start = harness_now() - burst_ns;
 	together(&p);
-	took = now_ns() - start;
+	took = harness_now() - start;
 	after = key("10.0.0.1");
 	passed = after.stats.bytes - after.stats.drop_bytes - (before.stats.bytes - before.stats.drop_bytes);
 	wanted = (uint64_t)((double)rate_Bps * (double)took / 1e9);

@@ -41,21 +41,6 @@ static int send_bytes(size_t n)
 	return send_packet(&p);
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-
-	assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &t), 0);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void set_clock(uint32_t number, uint64_t last_ns)
-{
-	struct qosd_class_clock c = {.last_ns = last_ns};
-
-	assert_int_equal(bpf_map_update_elem(harness_map(&h, "hook/clock"), &number, &c, BPF_ANY), 0);
-}
-
 #define PASSES(bytes) assert_int_equal(send_bytes(bytes), TC_ACT_UNSPEC)
 #define DROPS(bytes)  assert_int_equal(send_bytes(bytes), TC_ACT_SHOT)
 
@@ -67,9 +52,9 @@ static void a_bucket_is_exact_to_the_byte(void **state)
 
 	(void)state;
 	harness_load_class(&h, police(1050));
-	before = now_ns();
+	before = harness_now();
 	PASSES(100);
-	after = now_ns();
+	after = harness_now();
 	assert_in_range(harness_clock(&h, 1), before + 100 * BYTE_NS, after + 100 * BYTE_NS);
 	for (int i = 1; i < 10; i++)
 		PASSES(100);
@@ -88,11 +73,11 @@ static void a_bucket_fills_with_time(void **state)
 {
 	(void)state;
 	harness_load_class(&h, police(1000));
-	set_clock(1, now_ns() + 900 * BYTE_NS); /* 100 bytes of room by now, and not yet 101 */
+	harness_set_clock(&h, 1, harness_now() + 900 * BYTE_NS); /* 100 bytes of room by now, and not yet 101 */
 	DROPS(102);
 	PASSES(100);
 	DROPS(34);
-	set_clock(1, 0); /* long ago: full, and not more than full */
+	harness_set_clock(&h, 1, 0); /* long ago: full, and not more than full */
 	PASSES(1000);
 	DROPS(34);
 }
@@ -104,14 +89,14 @@ static void a_burst_made_smaller_takes_effect_at_once(void **state)
 
 	(void)state;
 	harness_load_class(&h, conf);
-	before = now_ns();
-	set_clock(1, before + 100000 * BYTE_NS);
+	before = harness_now();
+	harness_set_clock(&h, 1, before + 100000 * BYTE_NS);
 	DROPS(34);
 	/* A packet that costs nothing conforms, and leaves the clock where the new burst allows. */
 	conf.mult = 0;
 	harness_conf(&h, 1, &conf);
 	PASSES(34);
-	assert_in_range(harness_clock(&h, 1), before + 100 * BYTE_NS, now_ns() + 100 * BYTE_NS);
+	assert_in_range(harness_clock(&h, 1), before + 100 * BYTE_NS, harness_now() + 100 * BYTE_NS);
 }
 
 static void a_new_rate_keeps_the_clock(void **state)
@@ -134,13 +119,13 @@ static void fractions_of_a_nanosecond_are_kept_by_mult_and_shift(void **state)
 {
 	struct qosd_class_conf conf = {
 		.kind = QOSD_KIND_POLICE, .mult = 0xc0000001, .shift = 2, .burst_ns = ~0ull >> 2};
-	uint64_t before = now_ns();
+	uint64_t before = harness_now();
 
 	(void)state;
 	harness_load_class(&h, conf);
 	PASSES(101);
 	assert_in_range(harness_clock(&h, 1), before + (101ull * 0xc0000001 >> 2),
-			now_ns() + (101ull * 0xc0000001 >> 2));
+			harness_now() + (101ull * 0xc0000001 >> 2));
 }
 
 /* Two CPUs on one bucket: what they get together is what one would have got. */
@@ -199,7 +184,7 @@ static void ancestors_must_conform_too(void **state)
 	assert_int_equal(harness_stats(&h, 2).packets, 5);
 	assert_int_equal(harness_stats(&h, 3).drop_packets, 1);
 	assert_int_equal(harness_stats(&h, 3).drop_bytes, 100);
-	assert_in_range(harness_clock(&h, 1), now_ns() + 449 * BYTE_NS, now_ns() + 450 * BYTE_NS);
+	assert_in_range(harness_clock(&h, 1), harness_now() + 449 * BYTE_NS, harness_now() + 450 * BYTE_NS);
 }
 
 static void what_a_leaf_drops_does_not_come_to_its_ancestor(void **state)
@@ -213,7 +198,7 @@ static void what_a_leaf_drops_does_not_come_to_its_ancestor(void **state)
 	PASSES(100);
 	DROPS(100);
 	assert_int_equal(harness_stats(&h, 2).packets, 1);
-	assert_in_range(harness_clock(&h, 2), now_ns() + 99 * BYTE_NS, now_ns() + 100 * BYTE_NS);
+	assert_in_range(harness_clock(&h, 2), harness_now() + 99 * BYTE_NS, harness_now() + 100 * BYTE_NS);
 }
 
 static void eight_levels(void **state)
@@ -270,7 +255,7 @@ static void too_big_a_packet_exceeds_and_costs_nothing(void **state)
 	harness_load_class(&h, conf);
 	DROPS(101);
 	PASSES(100);
-	assert_in_range(harness_clock(&h, 1), now_ns() + 99 * BYTE_NS, now_ns() + 100 * BYTE_NS);
+	assert_in_range(harness_clock(&h, 1), harness_now() + 99 * BYTE_NS, harness_now() + 100 * BYTE_NS);
 }
 
 static uint16_t checksum_of_ip(const uint8_t *ip)
@@ -402,7 +387,7 @@ static void what_conforms_continues_to_the_next_class(void **state)
 	DROPS(100); /* by the second */
 	assert_int_equal(harness_stats(&h, 1).packets, 3);
 	assert_int_equal(harness_stats(&h, 2).drop_packets, 1);
-	set_clock(1, now_ns() + 1000 * BYTE_NS);
+	harness_set_clock(&h, 1, harness_now() + 1000 * BYTE_NS);
 	DROPS(34); /* by the first; the second never sees it */
 	assert_int_equal(harness_stats(&h, 1).drop_packets, 1);
 	assert_int_equal(harness_stats(&h, 2).packets, 3);
