@@ -8,6 +8,7 @@
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,6 +314,16 @@ int harness_run(int prog, const void *packet, size_t n, struct __sk_buff *ctx, v
 	return (int)opts.retval;
 }
 
+struct packet_buf harness_passed(struct test_hook *h, const struct packet_buf *p, struct __sk_buff *ctx)
+{
+	struct packet_buf out = *p;
+
+	out.n = sizeof(out.b);
+	assert_int_equal(harness_run(h->prog, p->b, p->n, ctx, out.b, &out.n), TC_ACT_UNSPEC);
+	assert_int_equal(out.n, p->n);
+	return out;
+}
+
 /* ---- what was counted
  * ----------------------------------------------------------------------------------------------------- */
 
@@ -510,15 +521,15 @@ void packet_arp(struct packet_buf *p, const char *sender, const char *target)
 	put_address(p, AF_INET, target);
 }
 
-static uint16_t ip_checksum(const uint8_t *b, size_t n)
+uint16_t packet_header_sum(const uint8_t *ip)
 {
 	uint32_t total = 0;
 
-	for (size_t i = 0; i < n; i += 2)
-		total += (uint32_t)(b[i] << 8 | b[i + 1]);
+	for (size_t i = 0; i < (size_t)(ip[0] & 15) * 4; i += 2)
+		total += (uint32_t)(ip[i] << 8 | ip[i + 1]);
 	while (total >> 16)
 		total = (total & 0xffff) + (total >> 16);
-	return (uint16_t)~total;
+	return (uint16_t)total;
 }
 
 static void poke16(uint8_t *b, size_t v)
@@ -537,7 +548,7 @@ void packet_done(struct packet_buf *p)
 	}
 	poke16(ip + 2, p->n - p->l3);
 	poke16(ip + 10, 0);
-	poke16(ip + 10, ip_checksum(ip, (size_t)(ip[0] & 15) * 4));
+	poke16(ip + 10, (uint16_t)~packet_header_sum(ip));
 }
 
 void packet_pad_to(struct packet_buf *p, size_t n)

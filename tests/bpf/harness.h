@@ -20,6 +20,13 @@
 #define HARNESS_CLASSES 16
 #define HARNESS_MAPS    64
 
+struct packet_buf {
+	uint8_t b[2048];
+	size_t n;
+	size_t l3;  /* of the innermost IP header */
+	uint8_t v6; /* what that is */
+};
+
 struct test_hook {
 	struct arena *arena;
 	struct diag *diag;
@@ -72,6 +79,8 @@ int harness_load_spec(struct test_hook *h, const struct prog_spec *spec);
 
 /* One packet; *ctx in and out (NULL: none). Returns the verdict. out (NULL: not wanted) gets the packet afterwards. */
 int harness_run(int prog, const void *packet, size_t n, struct __sk_buff *ctx, void *out, size_t *out_n);
+/* Whole, as it comes out of h->prog, which must let it pass at its length. */
+struct packet_buf harness_passed(struct test_hook *h, const struct packet_buf *p, struct __sk_buff *ctx);
 
 /* An entry of 64 bit words of a per-CPU map, summed up. */
 void harness_sum(struct test_hook *h, const char *path, uint32_t key, void *out, size_t size);
@@ -90,12 +99,6 @@ extern struct model_set harness_sets[QOSD_SETS_MAX];
 extern const struct tables_names harness_names;
 
 /* ---- packets ---- */
-struct packet_buf {
-	uint8_t b[2048];
-	size_t n;
-	size_t l3;  /* of the innermost IP header */
-	uint8_t v6; /* what that is */
-};
 
 void packet_ethernet(struct packet_buf *p, uint16_t ethertype);
 void packet_vlan(struct packet_buf *p, uint16_t tci, uint16_t ethertype);
@@ -113,6 +116,8 @@ void packet_bytes(struct packet_buf *p, const void *b, size_t n);
 void packet_zeros(struct packet_buf *p, size_t n);
 /* The innermost IP header gets its length (and IPv4 its checksum) from what is there now. */
 void packet_done(struct packet_buf *p);
+/* Of an IPv4 header: 0xffff where its checksum is right. */
+uint16_t packet_header_sum(const uint8_t *ip);
 /* Grows the packet with zeros to n bytes and then packet_done. */
 void packet_pad_to(struct packet_buf *p, size_t n);
 

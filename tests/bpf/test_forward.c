@@ -96,17 +96,6 @@ static uint64_t why(uint32_t number, enum qosd_forward_why w)
 	return stats(number).why[w];
 }
 
-static uint16_t header_sum(const uint8_t *ip)
-{
-	uint32_t total = 0;
-
-	for (int i = 0; i < 20; i += 2)
-		total += (uint32_t)(ip[i] << 8 | ip[i + 1]);
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return (uint16_t)total;
-}
-
 /* ---- normal use ---- */
 
 static void a_packet_is_handed_over_and_counted(void **state)
@@ -137,7 +126,7 @@ static void a_routed_packet_has_one_hop_less(void **state)
 		assert_int_equal(harness_run(h.prog, p.b, p.n, NULL, out, &n), TC_ACT_REDIRECT);
 		assert_int_equal(out[14 + (v6 ? 7 : 8)], 63);
 		if (!v6)
-			assert_int_equal(header_sum(out + 14), 0xffff);
+			assert_int_equal(packet_header_sum(out + 14), 0xffff);
 		/* nothing else */
 		p.b[14 + (v6 ? 7 : 8)] = out[14 + (v6 ? 7 : 8)];
 		if (!v6)

@@ -258,27 +258,6 @@ static void too_big_a_packet_exceeds_and_costs_nothing(void **state)
 	assert_in_range(harness_clock(&h, 1), harness_now() + 99 * BYTE_NS, harness_now() + 100 * BYTE_NS);
 }
 
-static uint16_t checksum_of_ip(const uint8_t *ip)
-{
-	uint32_t total = 0;
-
-	for (size_t i = 0; i < (size_t)(ip[0] & 15) * 4; i += 2)
-		total += (uint32_t)(ip[i] << 8 | ip[i + 1]);
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return (uint16_t)total;
-}
-
-static struct packet_buf after(const struct packet_buf *p, struct __sk_buff *ctx)
-{
-	struct packet_buf out = *p;
-
-	out.n = sizeof(out.b);
-	assert_int_equal(harness_run(h.prog, p->b, p->n, ctx, out.b, &out.n), TC_ACT_UNSPEC);
-	assert_int_equal(out.n, p->n);
-	return out;
-}
-
 static void remarks_dscp_and_keeps_ecn_and_checksum(void **state)
 {
 	struct qosd_class_conf conf = {.kind = QOSD_KIND_PASS, .remark = QOSD_REMARK_DSCP};
@@ -293,15 +272,15 @@ static void remarks_dscp_and_keeps_ecn_and_checksum(void **state)
 		harness_conf(&h, 1, &conf);
 		p.b[p.l3 + 1] = (uint8_t)tos;
 		packet_done(&p);
-		out = after(&p, NULL);
+		out = harness_passed(&h, &p, NULL);
 		assert_int_equal(out.b[p.l3 + 1] >> 2, conf.remark_dscp);
 		assert_int_equal(out.b[p.l3 + 1] & 3, tos & 3);
-		assert_int_equal(checksum_of_ip(out.b + p.l3), 0xffff);
+		assert_int_equal(packet_header_sum(out.b + p.l3), 0xffff);
 		assert_memory_equal(out.b + p.l3 + 12, p.b + p.l3 + 12, p.n - p.l3 - 12);
 
 		p6.b[p6.l3] = (uint8_t)(0x60 | tos >> 4);
 		p6.b[p6.l3 + 1] = (uint8_t)(tos << 4 | 0xa);
-		out = after(&p6, NULL);
+		out = harness_passed(&h, &p6, NULL);
 		assert_int_equal(out.b[p6.l3], 0x60 | conf.remark_dscp >> 2);
 		assert_int_equal(out.b[p6.l3 + 1], (uint8_t)(conf.remark_dscp << 6) | (tos & 3) << 4 | 0xa);
 		assert_memory_equal(out.b + p6.l3 + 2, p6.b + p6.l3 + 2, p6.n - p6.l3 - 2);
@@ -321,9 +300,9 @@ static void remarks_behind_tags(void **state)
 	packet_pppoe(&p, 0x21);
 	packet_ipv4(&p, "10.0.0.1", "10.0.0.2", IPPROTO_UDP);
 	packet_pad_to(&p, 100);
-	out = after(&p, NULL);
+	out = harness_passed(&h, &p, NULL);
 	assert_int_equal(out.b[p.l3 + 1], 46 << 2);
-	assert_int_equal(checksum_of_ip(out.b + p.l3), 0xffff);
+	assert_int_equal(packet_header_sum(out.b + p.l3), 0xffff);
 }
 
 static void what_exceeds_gets_the_dscp_of_exceeding(void **state)
@@ -337,11 +316,11 @@ static void what_exceeds_gets_the_dscp_of_exceeding(void **state)
 	conf.remark = QOSD_REMARK_DSCP;
 	conf.remark_dscp = 46;
 	harness_load_class(&h, conf);
-	out = after(&p, NULL);
+	out = harness_passed(&h, &p, NULL);
 	assert_int_equal(out.b[p.l3 + 1], 46 << 2);
-	out = after(&p, NULL);
+	out = harness_passed(&h, &p, NULL);
 	assert_int_equal(out.b[p.l3 + 1], 8 << 2);
-	assert_int_equal(checksum_of_ip(out.b + p.l3), 0xffff);
+	assert_int_equal(packet_header_sum(out.b + p.l3), 0xffff);
 	assert_int_equal(harness_stats(&h, 1).exceed_packets, 1);
 }
 
@@ -354,7 +333,7 @@ static void marks_under_their_mask(void **state)
 
 	(void)state;
 	harness_load_class(&h, conf);
-	(void)after(&p, &ctx);
+	(void)harness_passed(&h, &p, &ctx);
 	assert_int_equal(ctx.mark, 0x12345628);
 }
 
@@ -484,7 +463,7 @@ static void remarks_of_all_classes_on_the_way(void **state)
 	harness_conf(&h, 1, &first);
 	harness_conf(&h, 2, &second);
 	load_chain(2, 1 << 1);
-	out = after(&p, &ctx);
+	out = harness_passed(&h, &p, &ctx);
 	assert_int_equal(ctx.mark, 0xf21);
 	assert_int_equal(out.b[p.l3 + 1] >> 2, 2);
 }
