@@ -9,6 +9,9 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/pkt_cls.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,6 +325,55 @@ struct packet_buf harness_passed(struct test_hook *h, const struct packet_buf *p
 	assert_int_equal(harness_run(h->prog, p->b, p->n, ctx, out.b, &out.n), TC_ACT_UNSPEC);
 	assert_int_equal(out.n, p->n);
 	return out;
+}
+
+struct gun {
+	const struct packet_buf *packet;
+	pthread_barrier_t *ready;
+	uint64_t until;
+	uint32_t shots;
+	int prog, cpu;
+	bool failed;
+};
+
+static void *shoot(void *arg)
+{
+	struct gun *g = arg;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = g->packet->b, .data_size_in = (uint32_t)g->packet->n,
+		    .repeat = (int)g->shots);
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(g->cpu, &cpus);
+	(void)pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus); /* with one CPU: both there */
+	(void)pthread_barrier_wait(g->ready);
+	do
+		g->failed |= bpf_prog_test_run_opts(g->prog, &opts) != 0;
+	while (harness_now() < g->until);
+	return NULL;
+}
+
+void harness_two_cpus(struct test_hook *h, const struct packet_buf *p, uint32_t n, uint64_t ns)
+{
+	pthread_barrier_t ready;
+	pthread_t threads[2];
+	struct gun guns[2];
+
+	assert_int_equal(pthread_barrier_init(&ready, NULL, 2), 0);
+	for (int i = 0; i < 2; i++) {
+		guns[i] = (struct gun){.packet = p,
+				       .ready = &ready,
+				       .until = harness_now() + ns,
+				       .shots = n,
+				       .prog = h->prog,
+				       .cpu = i};
+		assert_int_equal(pthread_create(&threads[i], NULL, shoot, &guns[i]), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_false(guns[i].failed);
+	}
+	(void)pthread_barrier_destroy(&ready);
 }
 
 /* ---- what was counted

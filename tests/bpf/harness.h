@@ -81,6 +81,8 @@ int harness_load_spec(struct test_hook *h, const struct prog_spec *spec);
 int harness_run(int prog, const void *packet, size_t n, struct __sk_buff *ctx, void *out, size_t *out_n);
 /* Whole, as it comes out of h->prog, which must let it pass at its length. */
 struct packet_buf harness_passed(struct test_hook *h, const struct packet_buf *p, struct __sk_buff *ctx);
+/* Again and again from two CPUs at once: each at least n times, and on until so many ns are over. */
+void harness_two_cpus(struct test_hook *h, const struct packet_buf *p, uint32_t n, uint64_t ns);
 
 /* An entry of 64 bit words of a per-CPU map, summed up. */
 void harness_sum(struct test_hook *h, const char *path, uint32_t key, void *out, size_t size);

@@ -9,8 +9,6 @@
 #include <bpf/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -548,58 +546,16 @@ static void marks_and_delays_count_at_every_level(void **state)
 
 #define SHOTS 20000
 
-struct gun {
-	struct packet_buf packet;
-	uint64_t until;
-	int cpu;
-	bool failed;
-};
-
-static pthread_barrier_t ready;
-
-static void *shoot(void *arg)
-{
-	struct gun *g = arg;
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = g->packet.b, .data_size_in = (uint32_t)g->packet.n,
-		    .repeat = SHOTS);
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(g->cpu, &cpus);
-	(void)pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus); /* with one CPU: both there */
-	(void)pthread_barrier_wait(&ready);
-	do
-		g->failed |= bpf_prog_test_run_opts(h.prog, &opts) != 0;
-	while (harness_now() < g->until);
-	return NULL;
-}
-
-static void shoot_from_two_cpus(uint64_t ns)
-{
-	struct gun guns[2] = {{.packet = packet_of(1000), .cpu = 0}, {.packet = packet_of(1000), .cpu = 1}};
-	pthread_t threads[2];
-
-	assert_int_equal(pthread_barrier_init(&ready, NULL, 2), 0);
-	for (int i = 0; i < 2; i++) {
-		guns[i].until = harness_now() + ns;
-		assert_int_equal(pthread_create(&threads[i], NULL, shoot, &guns[i]), 0);
-	}
-	for (int i = 0; i < 2; i++) {
-		assert_int_equal(pthread_join(threads[i], NULL), 0);
-		assert_false(guns[i].failed);
-	}
-	(void)pthread_barrier_destroy(&ready);
-}
-
 static void two_cpus_lose_no_nanosecond(void **state)
 {
 	struct qosd_class_conf c = edt(125000000, FAR);
+	struct packet_buf p = packet_of(1000);
 	uint64_t at = harness_now() + AHEAD;
 
 	(void)state;
 	harness_load_class(&h, c);
 	harness_set_clock(&h, 1, at);
-	shoot_from_two_cpus(SECOND / 5);
+	harness_two_cpus(&h, &p, SHOTS, SECOND / 5);
 	assert_int_equal(harness_stats(&h, 1).drop_packets, 0);
 	assert_int_equal(harness_clock(&h, 1), at + harness_stats(&h, 1).packets * cost(&c, 1000));
 }
@@ -622,6 +578,7 @@ static void two_cpus_keep_to_the_rate(void **state)
 {
 	const uint64_t Bps = 12500000, horizon = SECOND;
 	struct qosd_class_conf c = edt(Bps, horizon);
+	struct packet_buf p = packet_of(1000);
 	uint64_t first, last, sent;
 	struct qosd_class_stats s;
 	double allowed;
@@ -630,7 +587,7 @@ static void two_cpus_keep_to_the_rate(void **state)
 	harness_load_class(&h, c);
 	first = stamp_of(1000);
 	(void)fill();
-	shoot_from_two_cpus(2 * SECOND);
+	harness_two_cpus(&h, &p, SHOTS, 2 * SECOND);
 	last = fill();
 	s = harness_stats(&h, 1);
 	sent = s.bytes - s.drop_bytes;

@@ -8,7 +8,6 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/pkt_cls.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,30 +406,6 @@ static void a_higher_rate_of_an_element_counts_at_once(void **state)
 
 /* ---- two CPUs ---- */
 
-static pthread_barrier_t ready;
-
-static void *hammer(void *packet)
-{
-	const struct packet_buf *p = packet;
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->b, .data_size_in = (uint32_t)p->n, .repeat = SHOTS);
-
-	(void)pthread_barrier_wait(&ready);
-	return bpf_prog_test_run_opts(h.prog, &opts) ? packet : NULL;
-}
-
-static void together(struct packet_buf *p)
-{
-	pthread_t other;
-	void *failed;
-
-	assert_int_equal(pthread_barrier_init(&ready, NULL, 2), 0);
-	assert_int_equal(pthread_create(&other, NULL, hammer, p), 0);
-	assert_null(hammer(p));
-	assert_int_equal(pthread_join(other, &failed), 0);
-	assert_null(failed);
-	(void)pthread_barrier_destroy(&ready);
-}
-
 static void two_cpus_lose_nothing(void **state)
 {
 	struct packet_buf p = packet_frame("10.0.0.1", "10.0.0.2", 100);
@@ -438,7 +413,7 @@ static void two_cpus_lose_nothing(void **state)
 
 	(void)state;
 	load(keys(SLOW, 100ull * SHOTS), 16);
-	together(&p);
+	harness_two_cpus(&h, &p, SHOTS, 0);
 	s = key("10.0.0.1").stats;
 	/* A program that is preempted between two of its instructions may lose a count, as with every map of a CPU. */
 	assert_in_range(s.packets, 2 * SHOTS - 100, 2 * SHOTS);
@@ -456,7 +431,7 @@ static bool got_the_rate(uint64_t rate_Bps, uint64_t burst_ns)
 	start = before.clock.last_ns ? before.clock.last_ns - burst_ns : harness_now() - burst_ns;
 	if (start < harness_now() - burst_ns)
 		start = harness_now() - burst_ns;
-	together(&p);
+	harness_two_cpus(&h, &p, SHOTS, 0);
 	took = harness_now() - start;
 	after = key("10.0.0.1");
 	passed = after.stats.bytes - after.stats.drop_bytes - (before.stats.bytes - before.stats.drop_bytes);

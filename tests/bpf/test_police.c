@@ -8,7 +8,6 @@
 #include <bpf/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,32 +130,14 @@ static void fractions_of_a_nanosecond_are_kept_by_mult_and_shift(void **state)
 /* Two CPUs on one bucket: what they get together is what one would have got. */
 #define SHOTS 1000000
 
-static pthread_barrier_t ready;
-
-static void *hammer(void *packet)
-{
-	const struct packet_buf *p = packet;
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->b, .data_size_in = (uint32_t)p->n, .repeat = SHOTS);
-
-	(void)pthread_barrier_wait(&ready);
-	return bpf_prog_test_run_opts(h.prog, &opts) ? packet : NULL;
-}
-
 static void two_cpus_lose_nothing(void **state)
 {
 	struct packet_buf p = packet_of(100);
 	struct qosd_class_stats s;
-	pthread_t other;
-	void *failed;
 
 	(void)state;
 	harness_load_class(&h, police(100 * SHOTS));
-	assert_int_equal(pthread_barrier_init(&ready, NULL, 2), 0);
-	assert_int_equal(pthread_create(&other, NULL, hammer, &p), 0);
-	assert_null(hammer(&p));
-	assert_int_equal(pthread_join(other, &failed), 0);
-	assert_null(failed);
-	(void)pthread_barrier_destroy(&ready);
+	harness_two_cpus(&h, &p, SHOTS, 0);
 	s = harness_stats(&h, 1);
 	assert_int_equal(s.packets, 2 * SHOTS);
 	/* Who loses the race eight times in a row pays without a look. */
