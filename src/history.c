@@ -22,8 +22,9 @@ struct history {
 	char *dir;
 	struct history_entry *v; /* sorted by number */
 	size_t n, room;
-	uint32_t last; /* the highest number that was ever seen, readable or not */
-	uint32_t told; /* last, as the state on disk has it */
+	uint32_t last;  /* the highest number that was ever seen, readable or not */
+	uint32_t told;  /* last, as the state on disk has it */
+	bool unwritten; /* the state on disk may be an older one */
 	uint32_t current;
 	bool rolled_back;
 	struct history_pending pending;
@@ -271,6 +272,7 @@ static int write_state(struct history *h)
 	path_of(h, "state.json", path);
 	err = file_write_json(path, j);
 	json_decref(j);
+	h->unwritten = err;
 	if (!err)
 		h->told = h->last;
 	return err;
@@ -462,7 +464,7 @@ int history_add(struct history *h, const char *text, const char *who, const char
 
 	e.digest = digest_bytes(DIGEST_START, text, strlen(text));
 	if (current && current->digest == e.digest) {
-		if (!h->rolled_back)
+		if (!h->rolled_back && !h->unwritten)
 			return 0;
 		h->rolled_back = false;
 		return write_state(h);
@@ -535,6 +537,7 @@ static int change_state(struct history *h, struct history *after)
 	h->rolled_back = after->rolled_back;
 	h->pending = after->pending;
 	h->told = after->told;
+	h->unwritten = after->unwritten;
 	return 0;
 }
 

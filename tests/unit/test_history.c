@@ -553,6 +553,38 @@ static void test_cannot_write(void **state)
 	history_close(h);
 }
 
+/* What a full disk did not take is written when the same policy is brought into force once more. */
+static void test_written_the_next_time(void **state)
+{
+	struct history *h = open_history();
+	bool rolled_back;
+	char path[512];
+
+	(void)state;
+	add(h, "one\n");
+	add(h, "two\n");
+	assert_int_equal(history_went_back(h, 1), 0);
+	path_to("state.json.new", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(history_add(h, "three\n", "root", "/etc/qosd/qosd.yaml"), -EISDIR);
+	assert_int_equal(rmdir(path), 0);
+	add(h, "three\n");
+	h = restart(h);
+	assert_int_equal(history_current(h, &rolled_back), 3);
+	assert_false(rolled_back);
+
+	/* The text of what was gone back to. */
+	assert_int_equal(history_went_back(h, 1), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(history_add(h, "one\n", "root", "/etc/qosd/qosd.yaml"), -EISDIR);
+	assert_int_equal(rmdir(path), 0);
+	add(h, "one\n");
+	h = restart(h);
+	assert_int_equal(history_current(h, &rolled_back), 1);
+	assert_false(rolled_back);
+	history_close(h);
+}
+
 /* File names are any bytes. */
 static void test_name_that_is_not_utf8(void **state)
 {
@@ -591,6 +623,7 @@ int main(void)
 		TEST(test_died_while_adding),
 		TEST(test_died_while_forgetting),
 		TEST(test_cannot_write),
+		TEST(test_written_the_next_time),
 		TEST(test_name_that_is_not_utf8),
 	};
 
