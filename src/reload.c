@@ -1052,10 +1052,12 @@ int shaper_set_import(struct shaper *s, const char *set, const struct plan_live 
 	news = xcalloc(n, sizeof(*news));
 	for (size_t i = 0; i < n && !err; i++) {
 		const struct model_element *written = find_element(m, &rows[i].prefix);
+		const struct plan_live *live = elements_find(s->elements, set, &rows[i].prefix);
 		char address[TEXT_MAX];
 
 		if (!written) {
-			news[n_news++] = rows[i];
+			if (!live || live->up_Bps != rows[i].up_Bps || live->down_Bps != rows[i].down_Bps)
+				news[n_news++] = rows[i];
 		} else if (!has_rates(written, &rows[i])) {
 			snprintf(why, size, "%s has other rates where it is written, at %s; nothing was imported",
 				 text_format_prefix(address, &rows[i].prefix),
