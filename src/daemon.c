@@ -822,8 +822,10 @@ static json_t *cmd_stop(void *ctx, const json_t *args)
 	log_info("stopping, as asked for");
 	warn_waiting(d);
 	save(d);
-	if (remove_all(d, why, sizeof(why)) < 0)
+	if (remove_all(d, why, sizeof(why)) < 0) {
+		log_error("%s", why);
 		return wire_error(EXIT_FAILED, "%s", why);
+	}
 	rest(d);
 	ctl_drain(d->ctl, on_drained, d);
 	return json_pack("{s:b}", "removed", d->removed);

@@ -355,17 +355,23 @@ static void find_steps(struct shaper *s, struct result *r)
 		r->pub.changes[i] = describe(a, s, r->pub.plan, &r->steps.v[i]);
 }
 
+static const char *refusal_text(struct arena *a, const struct shaper *s, const struct plan *plan,
+				const struct refusal *why)
+{
+	return arena_printf(a, "the kernel refused: %s: %s%s%s%s%s",
+			    why->step ? describe(a, s, plan, why->step) : "a step", strerror(-why->err),
+			    why->text[0] ? ": " : "", why->text,
+			    why->undone ? "; everything is as it was" : "; and the way back failed too: ",
+			    why->undone ? "" : why->undo_text);
+}
+
 static void explain_refusal(const struct shaper *s, struct result *r)
 {
 	const struct refusal *why = &r->pub.refusal;
 	const struct kobj *o = !why->step ? NULL : why->step->after ? why->step->after : why->step->before;
 	const char *where = o && o->pos.line ? diag_where(r->loaded->diag, o->pos) : "";
 
-	fail(r, EXIT_FAILED, "%s%sthe kernel refused: %s: %s%s%s%s%s", where, *where ? ": " : "",
-	     why->step ? describe(r->pub.arena, s, r->pub.plan, why->step) : "a step", strerror(-why->err),
-	     why->text[0] ? ": " : "", why->text,
-	     why->undone ? "; everything is as it was" : "; and the way back failed too: ",
-	     why->undone ? "" : why->undo_text);
+	fail(r, EXIT_FAILED, "%s%s%s", where, *where ? ": " : "", refusal_text(r->pub.arena, s, r->pub.plan, why));
 }
 
 static bool only_entries(const struct steps *steps)
@@ -812,9 +818,9 @@ const struct reload_paths *shaper_paths(const struct shaper *s)
 /* ---- removing -------------------------------------------------------------------------------------------------------
  */
 
-int shaper_remove(struct shaper *s, char *why, size_t size)
+/* Every object of ours goes; what gave way to one comes back. */
+static int remove_objects(struct shaper *s, struct arena *a, char *why, size_t size)
 {
-	struct arena *a = arena_new();
 	struct kobj_set observed = {0}, left = {0};
 	struct steps steps = {0};
 	struct applied *done = NULL;
@@ -828,7 +834,7 @@ int shaper_remove(struct shaper *s, char *why, size_t size)
 		err = state_read(a, s->nl, s->pins, &s->links, &observed, &sentence);
 	if (err) {
 		snprintf(why, size, "cannot read the kernel's state: %s", *sentence ? sentence : strerror(-err));
-		goto out;
+		return err;
 	}
 	replaced_want(s->replaced, a, &s->links, &observed, &left);
 	kobj_set_sort(&left);
@@ -836,16 +842,30 @@ int shaper_remove(struct shaper *s, char *why, size_t size)
 	err = apply_steps(s->kernel, &steps, &done, &refusal);
 	apply_done(done);
 	pins_refresh(s->pins);
-	if (err)
-		snprintf(why, size, "the kernel refused: %s: %s", describe(a, s, NULL, refusal.step), strerror(-err));
-	else
-		err = pins_remove_all(s->pins);
-	if (!err) {
-		replaced_settle(s->replaced, &left);
-		err = replaced_save(s->replaced, s->replaced_path);
+	if (err) {
+		snprintf(why, size, "%s", refusal_text(a, s, NULL, &refusal));
+		return err;
 	}
-out:
+	replaced_settle(s->replaced, &left);
+	err = replaced_save(s->replaced, s->replaced_path);
+	if (err)
+		snprintf(why, size, "nothing is shaped any more, but %s cannot be written: %s", s->replaced_path,
+			 strerror(-err));
+	return err;
+}
+
+int shaper_remove(struct shaper *s, char *why, size_t size)
+{
+	struct arena *a = arena_new();
+	int err = remove_objects(s, a, why, size);
+
 	arena_free(a);
+	if (err)
+		return err;
+	err = pins_remove_all(s->pins);
+	if (err)
+		snprintf(why, size, "nothing is shaped any more, but %s cannot be removed: %s", s->pin_dir,
+			 strerror(-err));
 	return err;
 }
 

@@ -132,6 +132,15 @@ at router tc qdisc delete dev wan0 root 2>/dev/null
 at router tc qdisc add dev wan0 root handle 9: pfifo limit 99
 rules wan0 replace
 ctl a reload >/dev/null
+cd "$dir/a/pins" || exit 1
+sleep 60 &
+busy=$!
+cd / || exit 1
+check "a pin directory that somebody is in is told" contains "$(ctl a stop 2>&1)" \
+	"nothing is shaped any more, but .*/pins cannot be removed: Device or resource busy"
+check "the log says so" contains "$(tail -n 1 "$dir/a/log")" "pins cannot be removed"
+kill "$busy"
+wait "$busy" 2>/dev/null
 stop_qosd a
 check "stopping with on-stop: remove gives it back" equal "$(root_of wan0)" "qdisc pfifo 9: root limit 99p"
 check "and once only" equal "$(jq -c .replaced "$dir/a/state/replaced.json")" "[]"
