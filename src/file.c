@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "mem.h"
+
 static int write_all(int fd, const char *data, size_t len)
 {
 	while (len) {
@@ -74,6 +76,35 @@ int file_write_json(const char *path, const json_t *j)
 	err = file_write(path, text, strlen(text));
 	free(text);
 	return err;
+}
+
+bool file_read_line(const char *path, char *line, size_t size)
+{
+	FILE *f = fopen(path, "re");
+	bool got = f && fgets(line, (int)size, f);
+
+	if (!got)
+		line[0] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	if (f)
+		(void)fclose(f); /* only read */
+	return got;
+}
+
+json_t *file_json_name(const char *name)
+{
+	json_t *j = json_string(name);
+	char *plain;
+
+	if (j)
+		return j;
+	plain = xstrdup(name);
+	for (char *c = plain; *c; c++)
+		if ((unsigned char)*c >= 0x80)
+			*c = '?';
+	j = json_string(plain);
+	free(plain);
+	return j;
 }
 
 int file_make_dirs(const char *path, mode_t mode)

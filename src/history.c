@@ -410,23 +410,6 @@ static void sweep(const struct history *h)
 		closedir(dir);
 }
 
-/* A name of a file may be any bytes, JSON only takes UTF-8. */
-static json_t *json_of(const char *s)
-{
-	json_t *j = json_string(s);
-	char *plain;
-
-	if (j)
-		return j;
-	plain = xstrdup(s);
-	for (char *c = plain; *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	j = json_string(plain);
-	free(plain);
-	return j;
-}
-
 static int write_entry(const struct history *h, const struct history_entry *e, const char *text)
 {
 	char path[PATH_MAX], digest[17];
@@ -440,8 +423,8 @@ static int write_entry(const struct history *h, const struct history_entry *e, c
 	if (err)
 		return err;
 	(void)snprintf(digest, sizeof(digest), "%016" PRIx64, e->digest); /* 16 digits */
-	j = json_pack("{s:I, s:s, s:o, s:o}", "time", (json_int_t)e->time, "digest", digest, "who", json_of(e->who),
-		      "source", json_of(e->source));
+	j = json_pack("{s:I, s:s, s:o, s:o}", "time", (json_int_t)e->time, "digest", digest, "who",
+		      file_json_name(e->who), "source", file_json_name(e->source));
 	meta_path(h, e->number, path);
 	err = file_write_json(path, j);
 	json_decref(j);
@@ -504,21 +487,6 @@ static int64_t boottime_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* False if it cannot be known. */
-static bool read_boot_id(char out[40])
-{
-	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
-
-	out[0] = 0;
-	if (!f)
-		return false;
-	if (!fgets(out, 40, f))
-		out[0] = 0;
-	out[strcspn(out, "\n")] = 0;
-	fclose(f);
-	return out[0];
-}
-
 const struct history_pending *history_pending(const struct history *h)
 {
 	return &h->pending;
@@ -551,7 +519,7 @@ int history_set_pending(struct history *h, uint32_t back_to, uint32_t seconds)
 	after.pending = (struct history_pending){
 		.pending = true, .back_to = back_to, .deadline_ms = boottime_ms() + (int64_t)seconds * 1000};
 	/* Without it, a time of this boot would be taken for one of the next. */
-	if (!read_boot_id(after.pending.boot_id))
+	if (!file_read_line(FILE_BOOT_ID, after.pending.boot_id, sizeof(after.pending.boot_id)))
 		return -ENOENT;
 	return change_state(h, &after);
 }
@@ -591,7 +559,7 @@ int64_t history_left_ms(const struct history *h)
 
 	if (!h->pending.pending)
 		return -1;
-	if (!read_boot_id(boot_id) || strcmp(boot_id, h->pending.boot_id) != 0)
+	if (!file_read_line(FILE_BOOT_ID, boot_id, sizeof(boot_id)) || strcmp(boot_id, h->pending.boot_id) != 0)
 		return 0;
 	left = h->pending.deadline_ms - boottime_ms();
 	return left < 0 ? 0 : left > SECONDS_MAX * 1000ll ? SECONDS_MAX * 1000ll : left;

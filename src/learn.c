@@ -147,9 +147,9 @@ json_t *learn_kept_encode(const struct learn_kept *k)
 	struct prefix p = learn_prefix(&k->addr);
 	char address[TEXT_MAX];
 
-	return json_pack("{s:s, s:I, s:I, s:s, s:o}", "address", text_format_prefix(address, &p), "age_ms",
+	return json_pack("{s:s, s:I, s:I, s:o, s:o}", "address", text_format_prefix(address, &p), "age_ms",
 			 (json_int_t)(k->age_ns / MS), "known_ms", (json_int_t)(k->known_ns / MS), "interface",
-			 k->ifname, "how", learn_how(k->how));
+			 file_json_name(k->ifname), "how", learn_how(k->how));
 }
 
 static int decode_ms(const json_t *j, uint64_t *ns)
@@ -553,8 +553,8 @@ static int save_one(void *ctx, const struct qosd_addr *a, const struct qosd_lear
 	j = learn_kept_encode(&k);
 	line = json_dumps(j, JSON_COMPACT);
 	json_decref(j);
-	if (!line) /* an interface name that is not UTF-8 */
-		return 0;
+	if (!line)
+		return -ENOMEM;
 	fprintf(s->out, "%s\n%s", s->comma ? "," : "", line);
 	free(line);
 	s->comma = true;

@@ -1103,8 +1103,10 @@ const char *plan_hook_name(struct arena *a, const char *ifname, enum direction d
 	char *out = arena_alloc(a, strlen(ifname) * 3 + sizeof("-ingress")), *at = out;
 
 	for (; *ifname; ifname++) {
-		if (*ifname == '.' || *ifname == '%')
-			at += sprintf(at, "%%%02x", *ifname);
+		unsigned char c = (unsigned char)*ifname;
+
+		if (c == '.' || c == '%' || c <= ' ' || c >= 0x7f)
+			at += sprintf(at, "%%%02x", c);
 		else
 			*at++ = *ifname;
 	}

@@ -103,7 +103,8 @@ uint32_t plan_elements_room(size_t n);
 uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc);
 uint32_t plan_htb_root(const struct plan_hook *h, uint32_t shard);
 
-/* "wan0-ingress" with what bpffs forbids in names (dots) written as %2e. */
+/* "wan0-ingress" with what bpffs forbids in names (dots) written as %2e, and likewise what is no visible ASCII: the
+ * name is also in JSON, which takes UTF-8 only, and interfaces may have any bytes. */
 const char *plan_hook_name(struct arena *a, const char *ifname, enum direction dir);
 
 #endif

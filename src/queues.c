@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "file.h"
+
 #define SYS_NET "/sys/class/net"
 
 /* 0: the device does not say. */
@@ -23,22 +25,12 @@ static uint32_t in_use(int fd, const char *ifname)
 	return ioctl(fd, SIOCETHTOOL, &request) < 0 ? 0 : channels.combined_count + channels.tx_count;
 }
 
-static bool read_line(const char *path, char *line, size_t size)
-{
-	FILE *f = fopen(path, "re");
-	bool got = f && fgets(line, (int)size, f);
-
-	if (f)
-		(void)fclose(f); /* only read */
-	return got;
-}
-
 /* "00000000,0000000f": is any bit set? */
 static bool has_mask(const char *path)
 {
 	char line[4096];
 
-	return read_line(path, line, sizeof(line)) && line[strspn(line, "0,\n")];
+	return file_read_line(path, line, sizeof(line)) && line[strspn(line, "0,")];
 }
 
 bool queues_are_by_cpu(const char *dir, uint32_t n)
@@ -60,7 +52,7 @@ static bool is_in_sys(const struct link *l)
 	char path[128], line[32];
 
 	(void)snprintf(path, sizeof(path), SYS_NET "/%s/ifindex", l->name); /* fits */
-	return read_line(path, line, sizeof(line)) && strtol(line, NULL, 10) == l->ifindex;
+	return file_read_line(path, line, sizeof(line)) && strtol(line, NULL, 10) == l->ifindex;
 }
 
 static void look_at(int fd, struct link *l)

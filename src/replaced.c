@@ -16,8 +16,6 @@
 #include "tc_filter.h"
 #include "tc_qdisc.h"
 
-#define BOOT_ID "/proc/sys/kernel/random/boot_id"
-
 struct entry {
 	struct kobj_qdisc qdisc;
 	char ifname[IFNAMSIZ]; /* when it was replaced */
@@ -69,18 +67,6 @@ bool replaced_same(const struct replaced *a, const struct replaced *b)
 
 /* ---- the file -------------------------------------------------------------------------------------------------------
  */
-
-/* An interface index means something until the next boot. */
-static void read_boot_id(char *out, size_t size)
-{
-	FILE *f = fopen(BOOT_ID, "re");
-
-	out[0] = '\0';
-	if (f && fgets(out, (int)size, f))
-		out[strcspn(out, "\n")] = '\0';
-	if (f)
-		fclose(f);
-}
 
 /* The attribute TCA_OPTIONS of a message that would make it, NULL where there is none. */
 static const struct nlattr *options_of(void *buf, const struct qdisc *q)
@@ -167,10 +153,10 @@ int replaced_load(struct replaced *r, const char *path)
 	root = json_load_file(path, 0, &error);
 	list = json_object_get(root, "replaced");
 	boot = json_string_value(json_object_get(root, "boot"));
-	read_boot_id(now, sizeof(now));
+	/* An interface index means something until the next boot. */
 	if (!json_is_array(list) || !boot)
 		err = -EINVAL;
-	else if (!strcmp(boot, now))
+	else if (file_read_line(FILE_BOOT_ID, now, sizeof(now)) && !strcmp(boot, now))
 		json_array_foreach (list, i, value)
 			if (!err)
 				err = read_one(r, value);
@@ -191,12 +177,12 @@ int replaced_save(const struct replaced *r, const char *path)
 	char boot[64];
 	int err;
 
-	read_boot_id(boot, sizeof(boot));
+	(void)file_read_line(FILE_BOOT_ID, boot, sizeof(boot)); /* "" is that of no boot */
 	for (size_t i = 0; i < r->n; i++) {
 		const struct entry *e = &r->v[i];
-		json_t *j = json_pack("{s:s, s:i, s:I, s:s, s:b}", "interface", e->ifname, "ifindex", e->qdisc.ifindex,
-				      "handle", (json_int_t)e->qdisc.handle, "qdisc", kind_of(&e->qdisc), "whole",
-				      !e->qdisc.lossy);
+		json_t *j = json_pack("{s:o, s:i, s:I, s:s, s:b}", "interface", file_json_name(e->ifname), "ifindex",
+				      e->qdisc.ifindex, "handle", (json_int_t)e->qdisc.handle, "qdisc",
+				      kind_of(&e->qdisc), "whole", !e->qdisc.lossy);
 
 		if (!e->qdisc.lossy)
 			put_options(j, &e->qdisc.q);

@@ -152,6 +152,13 @@ static void test_kept_round_trip(void **state)
 	assert_string_equal(out.ifname, "neigh0");
 	free(text);
 	json_decref(j);
+
+	/* Names of interfaces are any bytes; JSON is UTF-8. */
+	strcpy(in.ifname, "w\xfcn");
+	j = learn_kept_encode(&in);
+	assert_int_equal(learn_kept_decode(j, &out), 0);
+	assert_string_equal(out.ifname, "w?n");
+	json_decref(j);
 }
 
 /* JSON with ' for ". */
