@@ -15,76 +15,14 @@
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-qosd=${QOSD:-qosd}
-qosctl=${QOSCTL:-qosctl}
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
 seconds=${DEMO_SECONDS:-20}
-prefix=sharing$$
-dir=$(mktemp -d "${TMPDIR:-/tmp}/qosd-demo.XXXXXX")
-daemon=
-bad=0
 
 case ${DEMO_FAMILY:-4} in
 6) net=fd00:1:: ;;
 *) net=172.16.1. ;;
 esac
-
-clean_up()
-{
-	if [ -n "$daemon" ]; then
-		kill "$daemon" 2>/dev/null
-		wait "$daemon" 2>/dev/null
-	fi
-	"$here/topology.sh" down "$prefix"
-	mountpoint -q "$dir/pins" && umount "$dir/pins"
-	rm -rf "$dir"
-}
-trap clean_up EXIT
-trap 'exit 130' INT TERM
-
-die()
-{
-	echo "demo: $*" >&2
-	exit 1
-}
-
-# ip netns exec would mount a new /sys; entering the network alone does not.
-at() # HOST COMMAND..
-{
-	local host=$1
-	shift
-	nsenter --net="/run/netns/$prefix-$host" "$@"
-}
-
-ctl()
-{
-	"$qosctl" --run-dir "$dir/run" "$@"
-}
-
-start_qosd()
-{
-	local engine=${QOSD_ENGINE:-auto} i
-	sed "s/engine: auto /engine: $engine /" "$here/qosd.yaml" >"$dir/qosd.yaml"
-	mkdir "$dir/run" "$dir/state" "$dir/pins"
-	nsenter --net="/run/netns/$prefix-router" "$qosd" --config "$dir/qosd.yaml" --run-dir "$dir/run" \
-		--state-dir "$dir/state" --pin-dir "$dir/pins" 2>"$dir/log" &
-	daemon=$!
-	for ((i = 0; i < 300; i++)); do
-		ctl show interfaces >/dev/null 2>&1 && return
-		kill -0 "$daemon" 2>/dev/null || break
-		sleep 0.1
-	done
-	cat "$dir/log" >&2
-	die "qosd did not start"
-}
-
-# Until the command says something, for half a minute at most.
-await() # HOST COMMAND..
-{
-	for _ in {1..150}; do
-		at "$@" | grep -q . && break
-		sleep 0.2
-	done
-}
 
 # Sends about 2 Mbit/s to a host that never answers, and prints how many kbit/s of payload got there.
 udp() # HOST NUMBER
@@ -112,10 +50,7 @@ udp() # HOST NUMBER
 		print(round(size * 8 / 1000 / (last - first)) if size else 0)
 	END
 	local receiver=$!
-	for _ in {1..600}; do # Python takes its time on an emulated processor
-		at "$host" ss -Hlun 'sport = :4000' | grep -q . && break
-		sleep 0.1
-	done
+	await "$host" ss -Hlun 'sport = :4000'
 	at wan timeout $((seconds + 60)) python3 - "$address" "$((seconds / 2))" <<-'END'
 		import socket, sys, time
 		family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
@@ -132,17 +67,10 @@ udp() # HOST NUMBER
 	cat "$dir/udp"
 }
 
-# TCP from the wan side to a host: kbit/s that got there. The first seconds do not count: they empty the bucket, which is no rate.
-tcp() # HOST NUMBER
+# From the wan side to a host.
+download() # HOST NUMBER
 {
-	local host=$1 address=$net$2
-	at "$host" timeout $((seconds + 40)) iperf3 -s -1 >/dev/null 2>&1 &
-	local server=$!
-	await "$host" ss -Hltn 'sport = :5201'
-	at wan timeout $((seconds + 30)) iperf3 -c "$address" -O 3 -t "$seconds" -J >"$dir/iperf-$host"
-	kill "$server" 2>/dev/null
-	wait "$server" 2>/dev/null
-	jq -r '.end.sum_received.bits_per_second // 0 | . / 1000 | round' "$dir/iperf-$host"
+	tcp wan "$1" "$net$2" 3 5201
 }
 
 # Two at once do not start and end in the same moment: all that got there, over the time from the first start to the last end.
@@ -155,11 +83,7 @@ together() # IPERF-FILE IPERF-FILE
 
 row() # WHO POLICY-RATE MEASURED LOW HIGH
 {
-	local verdict="as it should be"
-	if ! [ "$3" -ge "$4" ] 2>/dev/null || ! [ "$3" -le "$5" ]; then
-		verdict="NOT within $4 to $5"
-		bad=1
-	fi
+	judge "$3" "$4" "$5" "NOT within $4 to $5"
 	printf '%-42s %12s %14s   %s\n' "$1" "$2 kbit/s" "$3 kbit/s" "$verdict"
 }
 
@@ -196,9 +120,10 @@ knows_none() # NUMBER..
 	done
 }
 
-[ "$(id -u)" -eq 0 ] || die "needs root, for network namespaces and traffic control"
+begin sharing
 "$here/topology.sh" up "$prefix" || die "the topology could not be built"
-start_qosd
+sed "s/engine: auto /engine: ${QOSD_ENGINE:-auto} /" "$here/qosd.yaml" >"$dir/qosd.yaml"
+start_qosd router "$dir/qosd.yaml"
 
 # A neighbour that has never said a word: the wan side is told its link-layer address by hand, so that nobody need ask.
 mac=$(ip -n "$prefix-neigh0" -json link show eth0 | jq -r '.[0].address')
@@ -209,15 +134,15 @@ silent=$(udp neigh0 100)
 expect "a neighbour that only received is not known either" knows_none 100 101 102
 ip -n "$prefix-wan" neighbour delete "${net}100" dev "$dev"
 
-lan_alone=$(tcp lan0 150)
-one=$(tcp neigh0 100)
-tcp neigh1 101 >/dev/null &
+lan_alone=$(download lan0 150)
+one=$(download neigh0 100)
+download neigh1 101 >/dev/null &
 first=$!
-tcp neigh2 102 >/dev/null &
+download neigh2 102 >/dev/null &
 second=$!
-lan_busy=$(tcp lan1 151)
+lan_busy=$(download lan1 151)
 wait "$first" "$second"
-both=$(together "$dir/iperf-neigh1" "$dir/iperf-neigh2")
+both=$(together "$dir/iperf-${net}101" "$dir/iperf-${net}102")
 
 expect "all three neighbours are known now" knows 100 101 102
 expect "and no LAN host is" knows_none 150 151
@@ -247,8 +172,4 @@ if [ "${QOSD_ENGINE:-}" = tc ]; then
 			END { exit !found }' "$dir/actions"
 	done
 fi
-if [ "$bad" -ne 0 ]; then
-	echo
-	cat "$dir/log"
-fi
-exit "$bad"
+finish

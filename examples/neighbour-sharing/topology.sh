@@ -12,19 +12,20 @@
 # TOPOLOGY_VLAN=ID: the neighbours' ports and wan0 carry the subnet tagged. PREFIX is sharing if not given.
 set -euo pipefail
 
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
 prefix=${2:-sharing}
 vlan=${TOPOLOGY_VLAN:-}
 hosts=(wan:5 neigh0:100 neigh1:101 neigh2:102 lan0:150 lan1:151)
+names=("${hosts[@]%:*}" router)
 
-host() # NAME NUMBER: a namespace, its eth0 with both addresses, its port on the bridge
+host() # NAME NUMBER: its eth0 with both addresses, its port on the bridge
 {
 	local name=$1 number=$2 ns=$prefix-$1 port=$1 dev=eth0
 	[ "$name" = wan ] && port=wan0
-	ip netns add "$ns"
-	ip link add name "$port" netns "$prefix-router" type veth peer name eth0 netns "$ns"
-	ip -n "$prefix-router" link set "$port" master br100 up
-	ip -n "$ns" link set lo up
-	ip -n "$ns" link set eth0 up
+	cable router "$port" "$name" eth0
+	ip -n "$prefix-router" link set "$port" master br100
 	if [ -n "$vlan" ]; then
 		case $name in
 		lan*)
@@ -38,15 +39,13 @@ host() # NAME NUMBER: a namespace, its eth0 with both addresses, its port on the
 			;;
 		esac
 	fi
-	ip -n "$ns" address add "172.16.1.$number/24" dev "$dev"
-	ip -n "$ns" address add "fd00:1::$number/64" dev "$dev" nodad
+	address "$name" "$dev" "172.16.1.$number/24" "fd00:1::$number/64"
 }
 
-up()
+build()
 {
 	local entry
-	trap down ERR
-	ip netns add "$prefix-router"
+	netns "${names[@]}"
 	ip -n "$prefix-router" link add name br100 type bridge forward_delay 0 ${vlan:+vlan_filtering 1 vlan_default_pvid 0}
 	ip -n "$prefix-router" link set br100 up
 	for entry in "${hosts[@]}"; do
@@ -54,20 +53,4 @@ up()
 	done
 }
 
-down()
-{
-	local entry
-	for entry in "${hosts[@]}" router:; do
-		ip netns pids "$prefix-${entry%:*}" 2>/dev/null | xargs -r kill 2>/dev/null || true
-		ip netns delete "$prefix-${entry%:*}" 2>/dev/null || true
-	done
-}
-
-case ${1:-} in
-up) up ;;
-down) down ;;
-*)
-	echo "usage: topology.sh up|down [PREFIX]" >&2
-	exit 2
-	;;
-esac
+up_or_down "$@"
