@@ -259,13 +259,64 @@ static uint32_t level(const struct kobj *o)
 	return o->kind == KOBJ_LEAF ? 0 : o->level;
 }
 
-/* By kind, from the root down, by key; of one object its deletion first. */
+/* Devices' trees are one kind, in which each is whole before the next begins: to look up a tree among its device's
+ * qdiscs the kernel passes all that were made after it. And it passes all of them twice where there is a clsact, so
+ * that one comes when the filters do. */
+static int phase(const struct kobj *o)
+{
+	switch (o->kind) {
+	case KOBJ_MAP: return 0;
+	case KOBJ_ENTRY: return 1;
+	case KOBJ_LINK: return 2;
+	case KOBJ_QDISC: return is_clsact(o) ? 5 : 3;
+	case KOBJ_CLASS:
+	case KOBJ_LEAF: return 3;
+	case KOBJ_ACTION: return 4;
+	case KOBJ_FILTER:
+	case KOBJ_KINDS: break;
+	}
+	return 6;
+}
+
+/* What stands first in the order of a device's trees: the root qdisc, then tree by tree. */
+struct tree {
+	int ifindex;
+	uint32_t major;
+};
+
+static struct tree tree_of(const struct kobj *o)
+{
+	if (is_clsact(o))
+		return (struct tree){0};
+	switch (o->kind) {
+	case KOBJ_QDISC:
+		return (struct tree){o->qdisc.ifindex, o->qdisc.parent == TC_H_ROOT ? 0 : TC_H_MAJ(o->qdisc.handle)};
+	case KOBJ_CLASS: return (struct tree){o->cls.ifindex, TC_H_MAJ(o->cls.classid)};
+	case KOBJ_LEAF: return (struct tree){o->qdisc.ifindex, TC_H_MAJ(o->qdisc.parent)};
+	default: return (struct tree){0};
+	}
+}
+
+static int cmp_trees(const struct kobj *x, const struct kobj *y)
+{
+	struct tree s = tree_of(x), t = tree_of(y);
+
+	if (s.ifindex != t.ifindex)
+		return s.ifindex < t.ifindex ? -1 : 1;
+	return (s.major > t.major) - (s.major < t.major);
+}
+
+/* By kind and tree, from the root down, by key; of one object its deletion first. */
 static int cmp_steps(const void *a, const void *b)
 {
 	const struct step *s = a, *t = b;
 	const struct kobj *x = object(s), *y = object(t);
-	int order;
+	int order = phase(x) - phase(y);
 
+	if (!order)
+		order = cmp_trees(x, y);
+	if (order)
+		return order;
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
 	if (level(x) != level(y))

@@ -4,7 +4,7 @@
  * backwards. Pure.
  *
  *   1. deletions of what must be built anew, with all that hangs on it, and of leaves under classes that get children
- *   2. creations and changes, by kind, then from the root down
+ *   2. creations and changes, by kind, then from the root down; qdiscs, classes and leaves tree by tree, clsact late
  *   3. deletions, backwards
  *   4. classes that have lost their children: the kernel takes their queue parameters and leaf only now
  */

@@ -2,8 +2,8 @@
  *
  * kobj: a kernel object that qosd may want or find: one struct, one table of kinds. Values are whole and in the
  * kernel's units, strings belong to the arena of whoever made the set, so that two objects of one key compare with
- * `same` and a difference is a change to be made. The order of the kinds is the order of creation; deletion goes the
- * other way.
+ * `same` and a difference is a change to be made. The order of the kinds is the order of creation, but for what
+ * diff.h says; deletion goes the other way.
  */
 #ifndef QOSD_KOBJ_H
 #define QOSD_KOBJ_H

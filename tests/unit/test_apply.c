@@ -358,6 +358,90 @@ static void test_order_and_shared_qdisc(void **state)
 	arena_free(a);
 }
 
+static struct kobj *want_qdisc(struct arena *a, struct kobj_set *s, enum kobj_kind kind, int ifindex, uint32_t parent,
+			       uint32_t handle)
+{
+	struct kobj *o = vec_add(a, s);
+
+	o->kind = kind;
+	o->qdisc = (struct kobj_qdisc){.ifindex = ifindex, .parent = parent, .handle = handle};
+	return o;
+}
+
+/* A tree with one class and its leaf. */
+static void want_tree(struct arena *a, struct kobj_set *s, int ifindex, uint32_t parent, uint32_t major)
+{
+	struct kobj *cls;
+
+	want_qdisc(a, s, KOBJ_QDISC, ifindex, parent, major)->level = parent != 0xffffffff;
+	cls = vec_add(a, s);
+	cls->kind = KOBJ_CLASS;
+	cls->cls = (struct kobj_class){.ifindex = ifindex, .classid = major | 2, .parent = 0xffffffff};
+	want_qdisc(a, s, KOBJ_LEAF, ifindex, major | 2, 0x20000 + (major & 0xff0000));
+}
+
+/* Each tree is whole before the next begins, and clsact comes just before the filters. Deletions go backwards. */
+static void test_trees_one_by_one(void **state)
+{
+	static const struct {
+		enum kobj_kind kind;
+		int ifindex;
+		uint32_t parent;
+	} order[] = {
+		{KOBJ_QDISC, 1, 0xffffffff},
+		{KOBJ_QDISC, 1, KOBJ_ROOT_HANDLE | 1},
+		{KOBJ_CLASS, 1, 0xffffffff},
+		{KOBJ_LEAF, 1, KOBJ_SHARD(1) | 2},
+		{KOBJ_QDISC, 1, KOBJ_ROOT_HANDLE | 2},
+		{KOBJ_CLASS, 1, 0xffffffff},
+		{KOBJ_LEAF, 1, KOBJ_SHARD(2) | 2},
+		{KOBJ_QDISC, 2, 0xffffffff},
+		{KOBJ_CLASS, 2, 0xffffffff},
+		{KOBJ_LEAF, 2, KOBJ_ROOT_HANDLE | 2},
+		{KOBJ_ACTION, 0, 0},
+		{KOBJ_QDISC, 1, 0xfffffff1},
+		{KOBJ_FILTER, 1, 0xfffffff2},
+	};
+	const size_t n = sizeof(order) / sizeof(order[0]);
+	struct arena *a = arena_new();
+	struct kobj_set none = {0}, wanted = {0};
+	struct steps there = {0}, back = {0};
+	struct kobj *o;
+
+	(void)state;
+	want_qdisc(a, &wanted, KOBJ_QDISC, 1, 0xffffffff, KOBJ_ROOT_HANDLE)->qdisc.q.kind = QDISC_MQ;
+	want_tree(a, &wanted, 1, KOBJ_ROOT_HANDLE | 1, KOBJ_SHARD(1));
+	want_tree(a, &wanted, 1, KOBJ_ROOT_HANDLE | 2, KOBJ_SHARD(2));
+	want_tree(a, &wanted, 2, 0xffffffff, KOBJ_ROOT_HANDLE);
+	want_qdisc(a, &wanted, KOBJ_QDISC, 1, 0xfffffff1, 0xffff0000)->qdisc.q.kind = QDISC_CLSACT;
+	o = vec_add(a, &wanted);
+	o->kind = KOBJ_ACTION;
+	o->police = (struct kobj_police){.index = KOBJ_POLICE_FIRST};
+	o = vec_add(a, &wanted);
+	o->kind = KOBJ_FILTER;
+	o->filter = (struct kobj_filter){
+		.ifindex = 1, .parent = 0xfffffff2, .pref = KOBJ_PREF_CLASSES, .handle = 1, .name = "x"};
+	kobj_set_sort(&wanted);
+	diff_build(a, &none, &wanted, &there);
+	assert_int_equal(there.n, n);
+	for (size_t i = 0; i < n; i++) {
+		o = (struct kobj *)there.v[i].after;
+		assert_int_equal(o->kind, order[i].kind);
+		if (o->kind == KOBJ_ACTION)
+			continue;
+		assert_int_equal(o->kind == KOBJ_CLASS ? o->cls.ifindex : o->qdisc.ifindex, order[i].ifindex);
+		if (o->kind == KOBJ_QDISC || o->kind == KOBJ_LEAF)
+			assert_int_equal(o->qdisc.parent, order[i].parent);
+	}
+	diff_build(a, &wanted, &none, &back);
+	assert_int_equal(back.n, n - 1); /* clsact stays */
+	for (size_t i = 0, j = n; i < back.n; i++) {
+		j -= order[j - 1].kind == KOBJ_QDISC && order[j - 1].parent == 0xfffffff1 ? 2 : 1;
+		assert_ptr_equal(back.v[i].before, there.v[j].after);
+	}
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +449,7 @@ int main(void)
 		cmocka_unit_test(test_failure_at_every_step),
 		cmocka_unit_test(test_revert),
 		cmocka_unit_test(test_order_and_shared_qdisc),
+		cmocka_unit_test(test_trees_one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
