@@ -43,6 +43,7 @@ enum packet_want {
 	WANT_UDP_PORTS = 4, /* for DHCP, where no rule asks for ports */
 	WANT_ICMP_TYPE = 8,
 	WANT_ND_TARGET = 16,
+	WANT_POLICY = 32, /* without it: only what teaches of the sender */
 };
 
 struct packet {
@@ -209,7 +210,7 @@ static __always_inline int parse_arp(struct cursor *c, struct packet *p)
 }
 
 /* ---- IP: each returns the protocol of layer 4 (with *there 0 if its header is not), or -1 ---- */
-static __always_inline int parse_ipv4(struct cursor *c, struct packet *p, int *there)
+static __always_inline int parse_ipv4(struct cursor *c, struct packet *p, __u32 want, int *there)
 {
 	struct iphdr room, *ip = cursor_look(c, &room, sizeof(*ip));
 	__u32 total;
@@ -217,6 +218,8 @@ static __always_inline int parse_ipv4(struct cursor *c, struct packet *p, int *t
 	if (!ip || ip->version != 4 || ip->ihl < 5)
 		return -1;
 	address_v4(&p->src.addr, ip->saddr);
+	if (!(want & WANT_POLICY)) /* nothing of layer 4 does */
+		return ip->protocol;
 	address_v4(&p->dst.addr, ip->daddr);
 	p->tos = ip->tos;
 	p->hop_limit = ip->ttl;
@@ -389,15 +392,19 @@ static __always_inline enum packet_kind parse_packet(struct __sk_buff *skb, __u3
 	int proto, there = 0;
 
 	cursor_start(&c, skb);
-	p->src.prefixlen = 128;
-	p->dst.prefixlen = 128;
-	p->vlan = skb->vlan_present ? skb->vlan_tci & 0xfff : QOSD_NO_VLAN;
-	p->sport = QOSD_NO_PORT;
-	p->dport = QOSD_NO_PORT;
-	p->tcp_flags = QOSD_NO_TCP_FLAGS;
+	p->vlan = QOSD_NO_VLAN;
 	p->icmp_type = QOSD_NO_ICMP_TYPE;
 	p->v6 = 0;
 	p->has_target = 0;
+	if (want & WANT_POLICY) {
+		if (skb->vlan_present)
+			p->vlan = skb->vlan_tci & 0xfff;
+		p->src.prefixlen = 128;
+		p->dst.prefixlen = 128;
+		p->sport = QOSD_NO_PORT;
+		p->dport = QOSD_NO_PORT;
+		p->tcp_flags = QOSD_NO_TCP_FLAGS;
+	}
 
 	proto = l2_len ? parse_ethernet(&c) : bpf_ntohs(skb->protocol);
 	if (is_tag(proto) || proto == ETHERTYPE_PPPOE)
@@ -406,7 +413,7 @@ static __always_inline enum packet_kind parse_packet(struct __sk_buff *skb, __u3
 	if (proto == ETHERTYPE_ARP)
 		return parse_arp(&c, p);
 	if (proto == ETHERTYPE_IPV4)
-		proto = parse_ipv4(&c, p, &there);
+		proto = parse_ipv4(&c, p, want, &there);
 	else if (proto == ETHERTYPE_IPV6)
 		proto = parse_ipv6(&c, p, &there);
 	else if (proto >= 0)
@@ -417,7 +424,7 @@ static __always_inline enum packet_kind parse_packet(struct __sk_buff *skb, __u3
 	p->payload_off = c.off;
 	if (there)
 		parse_layer4(&c, p, want);
-	if (skb->gso_size && skb->gso_size != GSO_BY_FRAGS)
+	if (want & WANT_POLICY && skb->gso_size && skb->gso_size != GSO_BY_FRAGS)
 		p->length = p->payload_off - p->l3_off + skb->gso_size;
 	return PACKET_IP;
 }

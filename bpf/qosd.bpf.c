@@ -55,7 +55,7 @@ static __always_inline int is_exempt(const struct packet *p)
 /* What the rules of this hook, learning and the exemptions want to know of layer 4. */
 static __always_inline __u32 wants(void)
 {
-	__u32 want = WANT_UDP_PORTS | WANT_ICMP_TYPE;
+	__u32 want = WANT_POLICY | WANT_UDP_PORTS | WANT_ICMP_TYPE;
 
 	if (table.uses & (QOSD_USE_SPORT | QOSD_USE_DPORT))
 		want |= WANT_PORTS;
@@ -222,10 +222,7 @@ int classify(struct __sk_buff *skb)
  * one of ppp or tun gets it; the ifb takes it off again when it hands the packet back (drivers/net/ifb.c). */
 static __always_inline int to_ifb(struct __sk_buff *skb)
 {
-	__be16 protocol = skb->protocol;
-
-	if (!hook.l2_len && (bpf_skb_change_head(skb, ETH_HLEN, 0) ||
-			     bpf_skb_store_bytes(skb, ETH_HLEN - 2, &protocol, sizeof(protocol), 0)))
+	if (!hook.l2_len && put_header(skb))
 		return leave_alone(skb);
 	skb->tc_index = 0;
 	return TC_ACT_UNSPEC;

@@ -34,7 +34,7 @@
  */
 struct qosd_addr {
 	__u8 b[16];
-};
+} __attribute__((aligned(4))); /* or a program copies it byte by byte */
 
 struct qosd_lpm {
 	__u32 prefixlen; /* 0..128 */

@@ -31,7 +31,7 @@ static uint8_t *copy(const uint8_t *data, size_t n, size_t align)
 static enum packet_kind parse(const uint8_t *head, const uint8_t *data, size_t n, size_t linear, struct packet *p)
 {
 	struct __sk_buff skb = {.len = (__u32)n, .linear_len = (__u32)linear};
-	__u32 want = head[0] & WANT_ALL ? 0xff : WANT_UDP_PORTS | WANT_ICMP_TYPE;
+	__u32 want = head[0] & WANT_ALL ? 0xff : WANT_POLICY | WANT_UDP_PORTS | WANT_ICMP_TYPE;
 	size_t align = head[0] & NO_ETHERNET ? 0 : ALIGN;
 	uint8_t *linear_block = copy(data, linear, align);
 	enum packet_kind kind;
