@@ -132,7 +132,7 @@ static __always_inline int atom_holds(struct __sk_buff *skb, const struct packet
 }
 
 /* ---- all fields ---- */
-static __always_inline int and_small(struct bits *b, const struct packet *p)
+static __always_inline int and_small(struct bits *b, const struct packet *p, __u64 uses)
 {
 	const __u32 any = QOSD_USE_PROTO | QOSD_USE_DSCP | QOSD_USE_FAMILY | QOSD_USE_VLAN | QOSD_USE_TCP_FLAGS |
 			  QOSD_USE_ICMP_TYPE;
@@ -140,22 +140,22 @@ static __always_inline int and_small(struct bits *b, const struct packet *p)
 	__u32 zero = 0;
 	int err = 0;
 
-	if (!(table.uses & any))
+	if (!(uses & any))
 		return 0;
 	small = bpf_map_lookup_elem(&small_index, &zero);
 	if (!small)
 		return -1;
-	if (table.uses & QOSD_USE_PROTO)
+	if (uses & QOSD_USE_PROTO)
 		err |= and_row(b, small->proto[p->proto]);
-	if (table.uses & QOSD_USE_DSCP)
+	if (uses & QOSD_USE_DSCP)
 		err |= and_row(b, small->dscp[p->tos >> 2]);
-	if (table.uses & QOSD_USE_FAMILY)
+	if (uses & QOSD_USE_FAMILY)
 		err |= and_row(b, small->family[p->v6 & 1]);
-	if (table.uses & QOSD_USE_VLAN && p->vlan <= QOSD_NO_VLAN)
+	if (uses & QOSD_USE_VLAN && p->vlan <= QOSD_NO_VLAN)
 		err |= and_row(b, small->vlan[p->vlan]);
-	if (table.uses & QOSD_USE_TCP_FLAGS && p->tcp_flags <= QOSD_NO_TCP_FLAGS)
+	if (uses & QOSD_USE_TCP_FLAGS && p->tcp_flags <= QOSD_NO_TCP_FLAGS)
 		err |= and_row(b, small->tcp_flags[p->tcp_flags]);
-	if (table.uses & QOSD_USE_ICMP_TYPE && p->icmp_type <= QOSD_NO_ICMP_TYPE)
+	if (uses & QOSD_USE_ICMP_TYPE && p->icmp_type <= QOSD_NO_ICMP_TYPE)
 		err |= and_row(b, small->icmp_type[p->icmp_type]);
 	return err;
 }
@@ -163,25 +163,27 @@ static __always_inline int and_small(struct bits *b, const struct packet *p)
 /* The rules that hold, in b. -1: a broken table. */
 static __always_inline int match_rules(struct __sk_buff *skb, const struct packet *p, struct bits *b)
 {
+	const __u64 uses = table.uses; /* once: each look at a constant is a load */
 	int err;
 
-	for (int i = 0; i < QOSD_WORDS_MAX; i++)
-		b->w[i] = table.all[i];
+	b->w[0] = table.all[0];
+	for (__u32 i = 1; i < QOSD_WORDS_MAX; i++)
+		b->w[i] = i < table.words ? table.all[i] : 0;
 	b->src_class = b->dst_class = 0;
-	err = and_small(b, p);
-	if (table.uses & QOSD_USE_SPORT)
+	err = and_small(b, p, uses);
+	if (uses & QOSD_USE_SPORT)
 		err |= and_wide(b, &sport_index, p->sport);
-	if (table.uses & QOSD_USE_DPORT)
+	if (uses & QOSD_USE_DPORT)
 		err |= and_wide(b, &dport_index, p->dport);
-	if (table.uses & QOSD_USE_LENGTH)
+	if (uses & QOSD_USE_LENGTH)
 		err |= and_wide(b, &length_index, p->length < QOSD_LENGTH_MAX ? p->length : QOSD_LENGTH_MAX);
-	if (table.uses & QOSD_USE_SRC_STEPS && has_v4(p, &p->src.addr))
+	if (uses & QOSD_USE_SRC_STEPS && has_v4(p, &p->src.addr))
 		err |= and_place(b, take_steps(&src_steps, &p->src.addr), &b->src_class);
-	else if (table.uses & QOSD_USE_SRC)
+	else if (uses & QOSD_USE_SRC)
 		err |= and_place(b, bpf_map_lookup_elem(&src_index, &p->src), &b->src_class);
-	if (table.uses & QOSD_USE_DST_STEPS && has_v4(p, &p->dst.addr))
+	if (uses & QOSD_USE_DST_STEPS && has_v4(p, &p->dst.addr))
 		err |= and_place(b, take_steps(&dst_steps, &p->dst.addr), &b->dst_class);
-	else if (table.uses & QOSD_USE_DST)
+	else if (uses & QOSD_USE_DST)
 		err |= and_place(b, bpf_map_lookup_elem(&dst_index, &p->dst), &b->dst_class);
 	for (__u32 i = 0; i < QOSD_ATOMS_MAX; i++) {
 		if (i >= table.n_atoms)
@@ -191,14 +193,18 @@ static __always_inline int match_rules(struct __sk_buff *skb, const struct packe
 	return err;
 }
 
-/* w is not 0. Without branches, which the verifier would follow one by one; clang 14 dies of __builtin_ctzll here. */
+/* The place of a bit by what it makes of a de Bruijn sequence (Leiserson, Prokop and Randall, "Using de Bruijn
+ * Sequences to Index a 1 in a Computer Word", 1998). */
+static const __u8 debruijn_place[64] = {
+	0,  1,  2,  53, 3,  7,  54, 27, 4,  38, 41, 8,  34, 55, 48, 28, 62, 5,  39, 46, 44, 42,
+	22, 9,  24, 35, 59, 56, 49, 18, 29, 11, 63, 52, 6,  26, 37, 40, 33, 47, 61, 45, 43, 21,
+	23, 58, 17, 10, 51, 25, 36, 32, 60, 20, 57, 16, 50, 31, 19, 15, 30, 14, 13, 12,
+};
+
+/* w is not 0. Clang 14 dies of __builtin_ctzll here. */
 static __always_inline __u32 lowest_bit(__u64 w)
 {
-	w = (w & -w) - 1; /* as many ones as there were zeros below */
-	w -= w >> 1 & 0x5555555555555555ull;
-	w = (w & 0x3333333333333333ull) + (w >> 2 & 0x3333333333333333ull);
-	w = (w + (w >> 4)) & 0x0f0f0f0f0f0f0f0full;
-	return w * 0x0101010101010101ull >> 56;
+	return debruijn_place[(w & -w) * 0x022fdd63cc95386dull >> 58];
 }
 
 /* Rules of a run have one bit, and the packet's address told whose it is. */

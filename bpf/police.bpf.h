@@ -125,21 +125,10 @@ static __always_inline int depart(struct act *a, __u32 number, const struct qosd
 	return VERDICT_PASS;
 }
 
-/* The packet at one class, without those above: counted, and held against its bucket. Global: verified once, not once a
- * level. */
-__noinline int charge(struct act *a, __u32 number)
+/* The packet at one class, without those above: counted, and held against its bucket. */
+static __always_inline int charge_at(struct act *a, __u32 number, const struct qosd_class_conf *c,
+				     struct qosd_class_stats *s)
 {
-	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
-	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
-
-	if (!a)
-		return VERDICT_PASS;
-	a->above = 0;
-	if (!c || !s) {
-		a->error = 1;
-		return VERDICT_PASS;
-	}
-	a->above = c->parent;
 	s->packets += a->wire.packets;
 	s->bytes += a->wire.bytes;
 	if (hook.paces && c->kind == QOSD_KIND_EDT && !(hook.keyed && a->over_key))
@@ -164,13 +153,26 @@ __noinline int charge(struct act *a, __u32 number)
 	return VERDICT_EXCEED;
 }
 
-/* What the class itself wants of the packet, and where htb is to queue it. */
-static __always_inline int take_remarks(struct act *a, __u32 number)
+/* The same, and which class is above. Global: verified once, not once a level. */
+__noinline int charge(struct act *a, __u32 number)
 {
 	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
+	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
 
-	if (!c)
+	if (!a)
 		return VERDICT_PASS;
+	a->above = 0;
+	if (!c || !s) {
+		a->error = 1;
+		return VERDICT_PASS;
+	}
+	a->above = c->parent;
+	return charge_at(a, number, c, s);
+}
+
+/* What the class itself wants of the packet, and where htb is to queue it. */
+static __always_inline int take_remarks(struct act *a, const struct qosd_class_conf *c)
+{
 	if (c->kind == QOSD_KIND_HTB) {
 		a->classid = c->classid;
 		a->queue = c->queue;
@@ -213,19 +215,28 @@ __noinline int return_to(struct act *a, __u32 number)
 	return 0;
 }
 
-/* It departs: what it waits for, and whether it is marked, counts at every class that it came through. */
-__noinline int count_departure(struct act *a, __u32 number)
+static __always_inline void count_departure_at(const struct act *a, struct qosd_class_stats *s)
 {
-	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
-
-	if (!a || !s)
-		return 0;
 	s->delay_ns += (a->start - a->now) * a->wire.packets;
 	if (a->marked) {
 		s->mark_packets += a->wire.packets;
 		s->mark_bytes += a->wire.bytes;
 	}
+}
+
+/* It departs: what it waits for, and whether it is marked, counts at every class that it came through. */
+__noinline int count_departure(struct act *a, __u32 number)
+{
+	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
+
+	if (a && s)
+		count_departure_at(a, s);
 	return 0;
+}
+
+static __always_inline int wants_mark(const struct act *a)
+{
+	return a->ecn_ns && a->start - a->now > a->ecn_ns && (a->ecn == ECN_ECT0 || a->ecn == ECN_ECT1);
 }
 
 /* The end of a packet's way through n classes that pace. */
@@ -233,7 +244,7 @@ static __always_inline void settle(struct act *a, const __u32 *way, int n, int v
 {
 	if (verdict != VERDICT_DROP && !a->start) /* no class has a rate */
 		return;
-	a->marked = a->ecn_ns && a->start - a->now > a->ecn_ns && (a->ecn == ECN_ECT0 || a->ecn == ECN_ECT1);
+	a->marked = wants_mark(a);
 	for (int i = 0; i < QOSD_DEPTH_MAX && i < n; i++) {
 		if (hook.keyed && (verdict == VERDICT_DROP || a->marked))
 			settle_key(a, way[i], verdict == VERDICT_DROP);
@@ -244,15 +255,40 @@ static __always_inline void settle(struct act *a, const __u32 *way, int n, int v
 	}
 }
 
+/* The packet at a class with nothing above it, as act_class below, without what only ways and keys need. */
+static __always_inline int act_alone(struct act *a, __u32 number, const struct qosd_class_conf *c, int verdict)
+{
+	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
+	int at;
+
+	if (!s) {
+		a->error = 1;
+		return verdict;
+	}
+	at = charge_at(a, number, c, s);
+	if (hook.paces && at != VERDICT_DROP && a->start) {
+		a->marked = wants_mark(a);
+		count_departure_at(a, s);
+	}
+	return at == VERDICT_EXCEED ? VERDICT_PASS : at == VERDICT_DROP ? at : verdict;
+}
+
 /* The packet at class number and up to the root. Global: verified once, not once a class that continues. */
 __noinline int act_class(struct act *a, __u32 number)
 {
+	const struct qosd_class_conf *own = bpf_map_lookup_elem(&conf, &number);
 	__u32 way[QOSD_DEPTH_MAX] = {};
 	int verdict, paid = 0, depth;
 
 	if (!a)
 		return VERDICT_PASS;
-	verdict = take_remarks(a, number);
+	if (!own) {
+		a->error = 1;
+		return VERDICT_PASS;
+	}
+	verdict = take_remarks(a, own);
+	if (!table.rounds && !hook.keyed && !own->parent)
+		return act_alone(a, number, own, verdict);
 	for (depth = 0; depth < QOSD_DEPTH_MAX && number; depth++) {
 		int at;
 
