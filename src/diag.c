@@ -37,9 +37,10 @@ struct diag {
 	} sources;
 	size_t kept[2], counted[2]; /* by level: errors, warnings */
 	bool sorted;
-	size_t told;   /* errors, repeated ones too */
-	bool dropping; /* the last message was not kept, so its notes are not either */
-	struct pos at; /* of the last message kept */
+	size_t told;              /* errors, repeated ones too */
+	struct diag_message last; /* the last of them; text NULL: none, or not kept */
+	bool dropping;            /* the last message was not kept, so its notes are not either */
+	struct pos at;            /* of the last message kept */
 	size_t group;
 	size_t notes; /* behind the last message kept */
 };
@@ -136,16 +137,16 @@ static bool same_pos(struct pos a, struct pos b)
 }
 
 /* One policy used by several interfaces is examined several times: what is said twice is said once. */
-static bool said_already(const struct diag *d, const struct diag_message *m)
+static const struct diag_message *said_already(const struct diag *d, const struct diag_message *m)
 {
 	for (size_t i = 0; i < d->entries.n; i++) {
 		const struct diag_message *o = &d->entries.v[i].m;
 
 		if (o->level == m->level && same_pos(o->pos, m->pos) && !strcmp(o->id, m->id) &&
 		    !strcmp(o->text, m->text))
-			return true;
+			return o;
 	}
-	return false;
+	return NULL;
 }
 
 static void add(struct diag *d, enum diag_level level, struct pos pos, const char *id, const char *fmt, va_list ap)
@@ -154,6 +155,7 @@ static void add(struct diag *d, enum diag_level level, struct pos pos, const cha
 {
 	char text[TEXT_ROOM];
 	struct diag_message m = {.level = level, .pos = pos, .id = id, .text = text};
+	const struct diag_message *before = NULL;
 	struct entry *e;
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap); /* cut where longer */
@@ -166,7 +168,10 @@ static void add(struct diag *d, enum diag_level level, struct pos pos, const cha
 	} else {
 		d->dropping = true;
 		d->told += level == DIAG_ERROR;
-		if (said_already(d, &m))
+		before = said_already(d, &m);
+		if (level == DIAG_ERROR)
+			d->last = before ? *before : (struct diag_message){0};
+		if (before)
 			return;
 		d->counted[level]++;
 		if (d->kept[level] >= DIAG_KEPT_MAX)
@@ -178,6 +183,8 @@ static void add(struct diag *d, enum diag_level level, struct pos pos, const cha
 		d->notes = 0;
 	}
 	m.text = arena_strdup(d->arena, text);
+	if (level == DIAG_ERROR)
+		d->last = m;
 	e = vec_add(d->arena, &d->entries);
 	*e = (struct entry){.m = m, .at = d->at, .group = d->group, .seq = d->entries.n};
 	d->sorted = false;
@@ -223,6 +230,11 @@ size_t diag_told(const struct diag *d)
 size_t diag_warnings(const struct diag *d)
 {
 	return d->counted[DIAG_WARNING];
+}
+
+const struct diag_message *diag_last_error(const struct diag *d)
+{
+	return d->last.text ? &d->last : NULL;
 }
 
 bool diag_full(const struct diag *d)

@@ -56,6 +56,9 @@ size_t diag_errors(const struct diag *d);
 size_t diag_warnings(const struct diag *d);
 /* Errors, one that was told before counted again: did this run find any? */
 size_t diag_told(const struct diag *d);
+/* The error that was told last, be it once more; good until the next message. NULL: there is none, or it was not kept.
+ */
+const struct diag_message *diag_last_error(const struct diag *d);
 /* Nothing more will be kept: a costly "did you mean" may be spared. */
 bool diag_full(const struct diag *d);
 

@@ -774,12 +774,27 @@ const struct history *shaper_history(const struct shaper *s)
 	return s->history;
 }
 
+/* Nobody prints all messages of a policy that has long been in force: the error itself has to be the sentence. */
+static void name_error(struct reload_result *r)
+{
+	const struct diag_message *m = diag_last_error(r->diag);
+
+	if (m)
+		r->error = arena_printf(r->arena, "%s:%u:%u: %s; nothing was changed",
+					diag_source_name(r->diag, m->pos.file), m->pos.line, m->pos.col, m->text);
+}
+
 struct reload_result *shaper_replan(struct shaper *s)
 {
+	struct reload_result *r;
+
 	if (!s->current)
 		return NULL;
 	s->current->loaded->refs++;
-	return run(s, s->current->loaded, false);
+	r = run(s, s->current->loaded, false);
+	if (r->exit == EXIT_INVALID)
+		name_error(r);
+	return r;
 }
 
 /* ---- looking --------------------------------------------------------------------------------------------------------

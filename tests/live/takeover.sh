@@ -91,6 +91,17 @@ check "which says what is there, and where" contains "$(ctl a reload 2>&1)" \
 	"qosd.yaml:[0-9]+:[0-9]+: error: wan0 has a root qdisc pfifo 8: that is not ours"
 check "and nothing was changed" has_ours lan0
 
+# It comes while the policy is in force.
+rules wan9 refuse
+ctl a reload >/dev/null
+ip -n "$prefix-router" link add name x9 type veth peer name p9
+at router tc qdisc add dev x9 root handle 8: pfifo limit 99
+ip -n "$prefix-router" link set x9 name wan9
+check "one that comes with a root qdisc is told, with the line that names it" within 20 grep -q \
+	"links changed: .*qosd.yaml:[0-9]*:[0-9]*: wan9 has a root qdisc pfifo 8: that is not ours.*; nothing was changed" "$dir/a/log"
+at router tc qdisc delete dev wan9 root
+check "and shaped once that is gone" within 20 has_ours wan9
+
 # ---- replaced, and back ----
 
 rules wan0 replace

@@ -224,6 +224,24 @@ static void every_line_is_found(void **state)
 	assert_string_equal(diag_source_line(f->d, at(9, 1, 1)), "");
 }
 
+static void the_last_error_is_known_though_it_was_told_before(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t file = source(f, "a", "x\n");
+
+	assert_null(diag_last_error(f->d));
+	diag_error(f->d, at(file, 1, 1), "one", "the first");
+	diag_error(f->d, at(file, 1, 2), "two", "the second");
+	diag_warning(f->d, at(file, 1, 3), "three", "a warning");
+	assert_string_equal(diag_last_error(f->d)->text, "the second");
+	diag_error(f->d, at(file, 1, 1), "one", "the first");
+	assert_string_equal(diag_last_error(f->d)->text, "the first");
+	assert_int_equal(diag_errors(f->d), 2);
+	for (uint32_t i = 0; i < DIAG_KEPT_MAX; i++)
+		diag_error(f->d, at(file, 2, i), "many", "and more");
+	assert_null(diag_last_error(f->d));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -239,6 +257,7 @@ int main(void)
 		TEST(the_caret_counts_characters),
 		TEST(of_a_long_line_the_part_around_the_column_is_shown),
 		TEST(every_line_is_found),
+		TEST(the_last_error_is_known_though_it_was_told_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
