@@ -528,7 +528,7 @@ int bpf_map_put_many(int fd, const struct kobj_entry *const *e, size_t n, size_t
 		memcpy(values + i * e[0]->value_size, e[i]->value, e[0]->value_size);
 	}
 	err = bpf_map_update_batch(fd, keys, values, &count, &opts);
-	*done = err ? count : n;
+	*done = !err ? n : count < n ? count : 0; /* a call that was refused as a whole leaves count as it was */
 	free(keys);
 	free(values);
 	return err;

@@ -1184,6 +1184,20 @@ static void other_peoples_policers_are_not_seen(void **state)
 	assert_int_equal(seen.n, 0);
 }
 
+/* The kernel counts what it wrote only where it began to write. */
+static void entries_that_are_refused_as_a_whole_are_not_counted(void **state)
+{
+	const struct kobj_entry e = {.key_size = 4, .value_size = 4}, *const all[] = {&e, &e};
+	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "test", 0, 0, 4096, NULL);
+	size_t done = 9;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_true(bpf_map_put_many(fd, all, 2, &done) < 0);
+	assert_int_equal(done, 0);
+	close(fd);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -1203,6 +1217,7 @@ int main(void)
 		CASE(statistics_of_every_cpu_survive_more_classes),
 		CASE(entries_come_along_into_a_map_of_another_size),
 		CASE(fewer_classes_than_the_array_had_are_taken_back),
+		CASE(entries_that_are_refused_as_a_whole_are_not_counted),
 		CASE(sets_may_swap_their_slots),
 		CASE(a_slot_passes_from_a_set_that_goes_to_one_that_comes),
 		CASE(a_slot_is_given_back_to_a_set_that_was_to_go),
