@@ -62,7 +62,8 @@ struct daemon {
 	unsigned long long run_end_ms;
 	size_t n_missing; /* qdiscs at the last look */
 	uint64_t refused; /* digest of what was told of interfaces that are left alone */
-	bool removed;     /* everything of ours is gone already: `stop` did it */
+	bool removed;     /* everything of ours is gone already */
+	bool stopped;     /* `stop` has done all that comes at the end */
 };
 
 static struct timeval milliseconds(uint64_t ms)
@@ -494,26 +495,38 @@ static json_t *cmd_show(void *ctx, const json_t *args)
 	return show_answer(d->shaper, d->learn, args);
 }
 
+/* A word, or NULL where there is none. False if it is something else. */
+static bool text_arg(const json_t *args, const char *key, const char **text)
+{
+	const json_t *j = json_object_get(args, key);
+
+	*text = json_string_value(j);
+	return !j || *text;
+}
+
 static json_t *stats_top(struct daemon *d, const json_t *args)
 {
 	json_int_t n = json_integer_value(json_object_get(args, "top"));
-	const char *sort = json_string_value(json_object_get(args, "sort"));
+	const char *sort;
+	bool good = text_arg(args, "sort", &sort);
 
 	sort = sort ? sort : "rate";
 	if (n < 1 || n > TOP_MAX)
 		return wire_error(EXIT_USAGE, "top is a number from 1 to %d", TOP_MAX);
-	if (strcmp(sort, "rate") != 0 && strcmp(sort, "drops") != 0 && strcmp(sort, "delay") != 0)
+	if (!good || (strcmp(sort, "rate") != 0 && strcmp(sort, "drops") != 0 && strcmp(sort, "delay") != 0))
 		return wire_error(EXIT_USAGE, "sort is rate, drops or delay");
 	return show_top(d->shaper, d->learn, d->meter, (size_t)n, sort);
 }
 
 static json_t *cmd_stats(void *ctx, const json_t *args)
 {
-	const char *what = json_string_value(json_object_get(args, "what"));
 	struct daemon *d = ctx;
+	const char *what;
 
 	if (json_object_get(args, "top"))
 		return stats_top(d, args);
+	if (!text_arg(args, "what", &what))
+		return wire_error(EXIT_USAGE, "what is a word");
 	if (what && strcmp(what, "interfaces") == 0)
 		return fastpath_interfaces(d->shaper);
 	if (what)
@@ -761,12 +774,14 @@ static json_t *cmd_bypass(void *ctx, const json_t *args)
 static json_t *cmd_forward(void *ctx, const json_t *args)
 {
 	const json_t *on = json_object_get(args, "on");
-	const char *rule = json_string_value(json_object_get(args, "rule"));
 	struct daemon *d = ctx;
+	const char *rule;
 	json_t *answer;
 
 	if (!json_is_boolean(on))
 		return wire_error(EXIT_USAGE, "forward wants on: true or false");
+	if (!text_arg(args, "rule", &rule)) /* no rule would be all of them */
+		return wire_error(EXIT_USAGE, "rule is the name of a forwarding rule");
 	answer = fastpath_switch(d->shaper, json_is_true(on), rule);
 	if (!json_object_get(answer, "error"))
 		log_info("forwarding%s%s is switched %s", rule ? " by rule " : "", rule ? rule : "",
@@ -826,6 +841,7 @@ static json_t *cmd_stop(void *ctx, const json_t *args)
 		log_error("%s", why);
 		return wire_error(EXIT_FAILED, "%s", why);
 	}
+	d->stopped = true;
 	rest(d);
 	ctl_drain(d->ctl, on_drained, d);
 	return json_pack("{s:b}", "removed", d->removed);
@@ -1043,7 +1059,7 @@ static int stop(struct daemon *d)
 	char why[512] = "";
 
 	(void)sd_tell("STOPPING=1"); /* who does not listen misses nothing */
-	if (d->removed)
+	if (d->stopped)
 		return EXIT_DONE;
 	warn_waiting(d);
 	save(d);

@@ -93,6 +93,21 @@ for garbage in (b"\n", b"\0\0\0\n", b"{}\n", b"[" * 60000 + b"\n", b"x" * 200000
         pass
     s.close()
 END
+
+# Its exit code for a request. What has the wrong type is not what is left out: without a rule, all are meant.
+answers_to() # REQUEST
+{
+	python3 - "$dir/a/run/qosd.sock" "$1" <<-'END'
+		import json, socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+		s.settimeout(10)
+		s.connect(sys.argv[1])
+		s.sendall(sys.argv[2].encode() + b"\n")
+		print(json.loads(b"".join(iter(lambda: s.recv(65536), b"")))["exit"])
+	END
+}
+check "a rule that is no word is not all rules" equal "$(answers_to '{"command": "forward", "args": {"on": false, "rule": 5}}')" 2
+check "nor is anything else of a wrong type left out" equal "$(answers_to '{"command": "stats", "args": {"what": 5}}')" 2
 check "garbage on the socket leaves it well" exits 0 timeout 10 "$qosctl" --run-dir "$dir/a/run" show interfaces
 python3 - "$dir/a/run/qosd.sock" <<'END' &
 import socket, sys, time
