@@ -9,19 +9,21 @@
  * their unit in the key: rate_bps (bits a second), burst_bytes, age_ms.
  *
  * Commands and their args:
- *   version                                        {"version"}
- *   show      {"what": "policy" | "effective" | "interfaces" | "classes" | "filters" | "sets" | "capabilities" |
- *              "bypass" | "history", "name": SET, with sets only}            see show.h
- *   stats                                          see show.h
+ *   version                                        {"version", "abi"}
+ *   show      {"what": "policy" | "effective" | "interfaces" | "classes" | "keys" | "filters" | "sets" | "csv" |
+ *              "forward" | "capabilities" | "bypass" | "history", "name": SET, of sets and csv}       see show.h
+ *   stats     {} | {"what": "interfaces"} | {"top": N, "sort": "rate" | "drops" | "delay"}            see show.h
  *   plan                                           {"changes": [LINE, ..]}
- *   reload    {"confirm_s": N, optional}           {"changes": [LINE, ..], "policy": N}, and if it waits to be
- * confirmed
+ *   reload    {"confirm_s": N, optional}           {"changes": [LINE, ..], "policy": N}, while it waits also
  *                                                  {"goes_back_to": N, "left_ms": N, "note": SENTENCE}
  *   confirm                                        {"policy": N}
  *   rollback  {"number": N, optional}              {"changes": [LINE, ..], "policy": N}
  *   set       {"name": SET, "action": "add" | "del", "address": PREFIX, "up_bps": N, "down_bps": N}
- *   bypass    {"on": BOOL}
- *   stop
+ *             {"name": SET, "action": "import", "file": NAME, "csv": TEXT}      {"imported": N, "rows": N}
+ *             {"name": SET, "action": "flush"}                                  {"flushed": N}
+ *   bypass    {"on": BOOL}                         {"bypass": BOOL}
+ *   forward   {"on": BOOL, "rule": NAME, optional} {"forward": BOOL}
+ *   stop                                           {"removed": BOOL}
  * Root may ask for all of them, members of the group qosd for the first four.
  */
 #ifndef QOSD_WIRE_H
