@@ -10,18 +10,9 @@
 
 needs_root
 netns left router right
-cable left eth0 router in0
+behind router in0 10.1.0.2/24 left eth0 10.1.0.1/24
 # One queue: elsewhere there may be as many as processors.
-ip link add name out0 netns "$prefix-router" numtxqueues 1 type veth peer name eth0 netns "$prefix-right" numtxqueues 1
-ip -n "$prefix-router" link set out0 up
-ip -n "$prefix-right" link set eth0 up
-address left eth0 10.1.0.1/24
-address router in0 10.1.0.2/24
-address router out0 10.2.0.2/24
-address right eth0 10.2.0.1/24
-ip -n "$prefix-left" route add default via 10.1.0.2
-ip -n "$prefix-right" route add default via 10.2.0.2
-at router sysctl -qw net.ipv4.ip_forward=1
+queues=1 behind router out0 10.2.0.2/24 right eth0 10.2.0.1/24
 ip link add name multi0 netns "$prefix-router" numtxqueues 4 type veth peer name multi1 netns "$prefix-router" numtxqueues 4
 
 policy=$dir/a/qosd.yaml

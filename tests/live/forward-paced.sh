@@ -14,15 +14,8 @@ if ! has_qdisc fq; then
 fi
 
 netns host out c1
-cable host eth0 out eth0
-cable host v1 c1 eth0
-address host eth0 10.0.0.1/24
-address out eth0 10.0.0.2/24
-address host v1 10.88.1.1/24
-address c1 eth0 10.88.1.2/24
-ip -n "$prefix-c1" route add default via 10.88.1.1
-ip -n "$prefix-out" route add 10.88.0.0/16 via 10.0.0.1
-at host sysctl -q -w net.ipv4.ip_forward=1
+behind host eth0 10.0.0.1/24 out eth0 10.0.0.2/24
+behind host v1 10.88.1.1/24 c1 eth0 10.88.1.2/24
 at c1 ping -n -q -c 1 -W 5 10.0.0.2 >/dev/null # neighbours are known from here on
 
 daemon_dir q

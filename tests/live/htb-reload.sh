@@ -10,15 +10,9 @@
 needs_root
 needs_htb
 netns router wan lan
-cable router wan0 wan eth0
-cable router lan0 lan eth0
-address router wan0 192.0.2.1/24
-address router lan0 198.51.100.1/24
-address wan eth0 192.0.2.2/24
-address lan eth0 198.51.100.2/24
-ip -n "$prefix-wan" route add default via 192.0.2.1
-ip -n "$prefix-lan" route add default via 198.51.100.1
-at router sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.disable_ipv6=1 # nothing of its own on the line
+behind router wan0 192.0.2.1/24 wan eth0 192.0.2.2/24
+behind router lan0 198.51.100.1/24 lan eth0 198.51.100.2/24
+at router sysctl -qw net.ipv6.conf.all.disable_ipv6=1 # nothing of its own on the line
 # Interfaces count a packet that is many in one without the headers of the many; HTB counts all.
 ip -n "$prefix-lan" link set eth0 gso_max_segs 1
 

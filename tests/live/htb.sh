@@ -14,15 +14,8 @@ netns router wan lan
 for ns in router wan lan; do
 	at $ns sysctl -qw net.ipv6.conf.default.disable_ipv6=1 # nothing of its own on the line
 done
-cable router wan0 wan eth0
-cable router lan0 lan eth0
-address router wan0 192.0.2.1/24
-address router lan0 198.51.100.1/24
-address wan eth0 192.0.2.2/24 192.0.2.3/24
-address lan eth0 198.51.100.2/24 198.51.100.130/24
-ip -n "$prefix-wan" route add default via 192.0.2.1
-ip -n "$prefix-lan" route add default via 198.51.100.1
-at router sysctl -qw net.ipv4.ip_forward=1
+behind router wan0 192.0.2.1/24 wan eth0 192.0.2.2/24 192.0.2.3/24
+behind router lan0 198.51.100.1/24 lan eth0 198.51.100.2/24 198.51.100.130/24
 
 fq_codel=no
 has_qdisc fq_codel && fq_codel=yes

@@ -18,18 +18,9 @@ fi
 
 # world sends to the homes behind the router; what is shaped is the router's egress to them.
 netns world router homes
-cable world up0 router wan0
-ip link add name lan0 netns "$prefix-router" numtxqueues 1 type veth peer name up0 netns "$prefix-homes" numtxqueues 1
-ip -n "$prefix-router" link set lan0 up
-ip -n "$prefix-homes" link set up0 up
-address world up0 10.1.0.1/24
-address router wan0 10.1.0.2/24
-address router lan0 10.7.255.254/16
-address homes up0 10.7.0.{1..11}/16
-ip -n "$prefix-world" route add default via 10.1.0.2
+behind router wan0 10.1.0.2/24 world up0 10.1.0.1/24
+queues=1 behind router lan0 10.7.255.254/16 homes up0 10.7.0.{1..11}/16
 ip -n "$prefix-router" route add 10.8.0.0/16 via 10.7.0.11 # where they end, unanswered
-ip -n "$prefix-homes" route add default via 10.7.255.254
-at router sysctl -qw net.ipv4.ip_forward=1
 
 # Mbit/s of 10.7.0.1 and so on. An emulated machine is kept below what it can do; Ethernet's header counts.
 rates=(1 1 2 3 5 8 10 20 50 100)

@@ -206,10 +206,12 @@ netns() # NAME..
 	done
 }
 
-# A cable between two namespaces; both ends up, IPv6 addresses usable at once.
+# A cable between two namespaces; both ends up, IPv6 addresses usable at once. As many queues as the kernel gives it, or, called
+# with queues=N in front of it, so many each way at both ends.
 cable() # NS IFNAME NS IFNAME
 {
-	ip link add name "$2" netns "$prefix-$1" type veth peer name "$4" netns "$prefix-$3" &&
+	local each=(${queues:+numtxqueues "$queues" numrxqueues "$queues"})
+	ip link add name "$2" netns "$prefix-$1" "${each[@]}" type veth peer name "$4" netns "$prefix-$3" "${each[@]}" &&
 		ip -n "$prefix-$1" link set "$2" up && ip -n "$prefix-$3" link set "$4" up
 }
 
@@ -223,6 +225,19 @@ address() # NS IFNAME ADDRESS/LEN..
 		*) ip -n "$prefix-$ns" address add "$a" dev "$dev" ;;
 		esac
 	done
+}
+
+# A namespace behind a router: a cable from the router's interface to the namespace's, as with `cable`, addresses at both ends, and
+# the way to all that is elsewhere by the router, which forwards IPv4.
+behind() # ROUTER-NS IFNAME ADDRESS/LEN NS IFNAME ADDRESS/LEN..
+{
+	local router=$1 gate=$2 gateway=$3 ns=$4 dev=$5
+	shift 5
+	cable "$router" "$gate" "$ns" "$dev" || return
+	address "$router" "$gate" "$gateway"
+	address "$ns" "$dev" "$@"
+	ip -n "$prefix-$ns" route add default via "${gateway%/*}"
+	at "$router" sysctl -qw net.ipv4.ip_forward=1
 }
 
 # Enters the network alone: ip netns exec would mount a new /sys, and hide the pins.

@@ -17,18 +17,8 @@ if ! has_qdisc pfifo; then
 fi
 
 netns src router dst
-cable src s0 router lan0
-ip link add name wan0 numtxqueues 4 numrxqueues 4 netns "$prefix-router" type veth \
-	peer name d0 numtxqueues 4 numrxqueues 4 netns "$prefix-dst"
-ip -n "$prefix-router" link set wan0 up
-ip -n "$prefix-dst" link set d0 up
-address src s0 10.1.0.2/24
-address router lan0 10.1.0.1/24
-address router wan0 10.2.0.1/24
-address dst d0 10.2.0.2/24
-ip -n "$prefix-src" route add default via 10.1.0.1
-ip -n "$prefix-dst" route add default via 10.2.0.1
-at router sysctl -qw net.ipv4.ip_forward=1
+behind router lan0 10.1.0.1/24 src s0 10.1.0.2/24
+queues=4 behind router wan0 10.2.0.1/24 dst d0 10.2.0.2/24
 
 policy=$dir/a/qosd.yaml
 daemon_dir a
