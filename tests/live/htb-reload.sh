@@ -93,7 +93,7 @@ flow="web=$prefix-lan/198.51.100.2>$prefix-wan/192.0.2.2:5001"
 # What can be on its way fits into the queue, so that nothing is lost but by a reload.
 measure()
 {
-	nice -n -10 python3 "$top/tests/live/load.py" -b 300000 -w "$prefix-router/wan0" -c $((cap * 1000)) 1.5 60 "$flow" >"$dir/load" &
+	nice -n -10 python3 -B "$top/tests/live/load.py" -b 300000 -w "$prefix-router/wan0" -c $((cap * 1000)) 1.5 60 "$flow" >"$dir/load" &
 	load_pid=$!
 	within 20 grep -q ready "$dir/load"
 	series plan 20

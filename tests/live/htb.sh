@@ -148,7 +148,7 @@ declare -A flow=(
 
 start_load() # FLOW@KBIT..
 {
-	timeout 60 nice -n -10 python3 "$top/tests/live/flood.py" "$@" >"$dir/ready" &
+	timeout 60 nice -n -10 python3 -B "$top/tests/live/flood.py" "$@" >"$dir/ready" &
 	load_pid=$!
 	within 20 grep -q ready "$dir/ready"
 }

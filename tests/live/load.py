@@ -18,7 +18,6 @@ and at last, of all the time
 """
 
 import argparse
-import ctypes
 import os
 import selectors
 import signal
@@ -27,42 +26,26 @@ import struct
 import sys
 import time
 
-CLONE_NEWNET = 0x40000000
+from flow import Flow, enter
+
 HEADERS = 14 + 20 + 32  # Ethernet, IPv4, TCP with timestamps
-libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(namespace):
-    fd = os.open("/run/netns/" + namespace, os.O_RDONLY)
-    if libc.setns(fd, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns " + namespace)
-    os.close(fd)
-
-
-class Flow:
+class Load(Flow):
     def __init__(self, text, receive_buffer):
         self.name, path = text.split("=")
-        sender, receiver = path.split(">")
-        namespace, source = sender.split("/")
-        to, address, *dscp = receiver.split("/")
-        address, port = address.split(":")
+        super().__init__(path)
         self.at_start = self.retransmits_at_start = 0
-
-        enter(to)
-        with socket.socket() as listener:
+        with self.far_end(socket.SOCK_STREAM) as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if receive_buffer:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            listener.bind((address, int(port)))
+            listener.bind(self.to)
             listener.listen()
-            enter(namespace)
-            self.source = socket.socket()
-            if dscp:
-                self.source.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, int(dscp[0]) << 2)
+            self.source = self.near_end(socket.SOCK_STREAM)
             self.source.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends with a reset
-            self.source.bind((source, 0))
             self.source.settimeout(20)
-            self.source.connect((address, int(port)))
+            self.source.connect(self.to)
             listener.settimeout(20)
             self.sink, _ = listener.accept()
         self.source.setblocking(False)
@@ -124,7 +107,7 @@ def main():
     signals = []
     for number in (signal.SIGUSR1, signal.SIGTERM):
         signal.signal(number, lambda got, frame: signals.append(got))
-    flows = [Flow(text, args.buffer) for text in args.flows]
+    flows = [Load(text, args.buffer) for text in args.flows]
     names = list(dict.fromkeys(flow.name for flow in flows))
     watch = Watch(args.watch, args.limit) if args.watch else None
     selector = selectors.DefaultSelector()
