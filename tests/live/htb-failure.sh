@@ -49,6 +49,23 @@ leaf() # KIND PARAMETERS ELSE-KIND PARAMETERS
 	fi
 }
 
+# The other policy, and where the two are; w1 has it in one direction or the other.
+line_and_interfaces() # DIRECTION-OF-W1
+{
+	cat <<-END
+		  line:
+		    type: htb
+		    rate: 20mbit
+		    default: all
+		    classes:
+		      - {name: quick, rate: 5mbit, ceil: 100%, match: [{dscp: ef}]}
+		      - {name: all, rate: 15mbit, ceil: 100%}
+		interfaces:
+		  w0: {side: wan, egress: {policy: office}, ingress: {policy: office, via: ifb}}
+		  w1: {side: lan, $1}
+	END
+}
+
 first()
 {
 	cat <<-END
@@ -89,16 +106,7 @@ first()
 		          - {name: old-b, rate: 50%, match: [{all: true}]}
 		      - {name: guests, rate: 4mbit, ceil: 50%, match: [{local: "@guests"}]}
 		      - {name: rest, rate: 5mbit, ceil: 100%}
-		  line:
-		    type: htb
-		    rate: 20mbit
-		    default: all
-		    classes:
-		      - {name: quick, rate: 5mbit, ceil: 100%, match: [{dscp: ef}]}
-		      - {name: all, rate: 15mbit, ceil: 100%}
-		interfaces:
-		  w0: {side: wan, egress: {policy: office}, ingress: {policy: office, via: ifb}}
-		  w1: {side: lan, egress: {policy: line}}
+		$(line_and_interfaces 'egress: {policy: line}')
 	END
 }
 
@@ -142,16 +150,7 @@ second()
 		              - {name: slow-b, rate: 50%, match: [{all: true}]}
 		      - {name: rest, rate: 5mbit, ceil: 100%, match: [{proto: icmp}]}
 		      - {name: new, rate: 5mbit, ceil: 100%, $(leaf fq_codel 'target: 15ms' pfifo 'limit: 30')}
-		  line:
-		    type: htb
-		    rate: 20mbit
-		    default: all
-		    classes:
-		      - {name: quick, rate: 5mbit, ceil: 100%, match: [{dscp: ef}]}
-		      - {name: all, rate: 15mbit, ceil: 100%}
-		interfaces:
-		  w0: {side: wan, egress: {policy: office}, ingress: {policy: office, via: ifb}}
-		  w1: {side: lan, ingress: {policy: line, via: ifb}}
+		$(line_and_interfaces 'ingress: {policy: line, via: ifb}')
 	END
 }
 
