@@ -16,24 +16,27 @@ customer() # NUMBER
 	echo "10.0.$(($1 / 250)).$(($1 % 250 + 1))"
 }
 
-fireqos_policy() # N RATE-OF-THE-FIRST
+# FORMAT gets the number of each class, its rate and its address.
+classes() # N RATE-OF-THE-FIRST FORMAT
 {
 	local i rate=$2
-	echo 'interface wan0 wan output rate 10gbit qdisc pfifo'
 	for ((i = 1; i <= $1; i++)); do
-		printf '\tclass c%d commit %s\n\t\tmatch dst %s\n' "$i" "$rate" "$(customer "$i")"
+		# shellcheck disable=SC2059 # that is what it is for
+		printf "$3" "$i" "$rate" "$(customer "$i")"
 		rate=1mbit
 	done
 }
 
+fireqos_policy() # N RATE-OF-THE-FIRST
+{
+	echo 'interface wan0 wan output rate 10gbit qdisc pfifo'
+	classes "$1" "$2" '\tclass c%d commit %s\n\t\tmatch dst %s\n'
+}
+
 qosd_policy() # N RATE-OF-THE-FIRST
 {
-	local i rate=$2
 	printf 'version: 1\npolicies:\n  p:\n    type: htb\n    rate: 10gbit\n    leaf: {qdisc: pfifo}\n    default: rest\n    classes:\n'
-	for ((i = 1; i <= $1; i++)); do
-		printf '      - {name: c%d, rate: %s, ceil: 10gbit, match: [{remote: %s}]}\n' "$i" "$rate" "$(customer "$i")"
-		rate=1mbit
-	done
+	classes "$1" "$2" '      - {name: c%d, rate: %s, ceil: 10gbit, match: [{remote: %s}]}\n'
 	printf '      - {name: rest, rate: 1mbit, ceil: 10gbit}\ninterfaces:\n  wan0: {side: wan, egress: {policy: p}}\n'
 }
 
