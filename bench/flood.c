@@ -4,6 +4,7 @@
  * past its queue, to ports 1 to PORTS in turn (source port 9). Prints how many went, and in how many seconds.
  */
 #include <arpa/inet.h>
+#include <err.h>
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -27,12 +28,6 @@ struct frame {
 	struct udphdr udp;
 	uint8_t padding[FRAME - sizeof(struct ether_header) - sizeof(struct iphdr) - sizeof(struct udphdr)];
 } __attribute__((packed));
-
-static void fail(const char *what)
-{
-	(void)fprintf(stderr, "flood: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static double now(void)
 {
@@ -61,7 +56,7 @@ static void make_frame(struct frame *f, const char *mac, const char *src, const 
 	memset(f, 0, sizeof(*f));
 	if (!to || inet_pton(AF_INET, src, &f->ip.saddr) != 1 || inet_pton(AF_INET, dst, &f->ip.daddr) != 1) {
 		errno = EINVAL;
-		fail("addresses");
+		err(1, "addresses");
 	}
 	memcpy(f->eth.ether_dhost, to, ETH_ALEN);
 	f->eth.ether_shost[0] = 2;
@@ -86,11 +81,11 @@ static int open_socket(const char *ifname)
 	int on = 1, fd = socket(AF_PACKET, SOCK_RAW, 0);
 
 	if (fd < 0)
-		fail("socket");
+		err(1, "socket");
 	if (setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)))
-		fail("PACKET_QDISC_BYPASS");
+		err(1, "PACKET_QDISC_BYPASS");
 	if (bind(fd, (struct sockaddr *)&to, sizeof(to)))
-		fail(ifname);
+		err(1, "%s", ifname);
 	return fd;
 }
 
@@ -131,7 +126,7 @@ int main(int argc, char **argv)
 		}
 		n = sendmmsg(fd, messages, BATCH, 0);
 		if (n < 0 && errno != ENOBUFS)
-			fail("sendmmsg");
+			err(1, "sendmmsg");
 		sent += n > 0 ? (uint64_t)n : 0;
 		took = now() - start;
 	} while (took < seconds);

@@ -4,7 +4,7 @@
  * round trips there were, and their 50th and 99th percentile in microseconds. rr serve: the other end.
  */
 #include <arpa/inet.h>
-#include <errno.h>
+#include <err.h>
 #include <netdb.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,12 +16,6 @@
 
 #define TRIPS_MAX 4000000
 #define PORT      "9"
-
-static void fail(const char *what)
-{
-	(void)fprintf(stderr, "rr: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
 
 static uint64_t now_ns(void)
 {
@@ -39,7 +33,7 @@ static void serve(void)
 
 	if (fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) ||
 	    bind(fd, (struct sockaddr *)&at, sizeof(at)))
-		fail("serve");
+		err(1, "serve");
 	for (;;) {
 		socklen_t len = sizeof(from);
 		ssize_t n = recvfrom(fd, text, sizeof(text), 0, (struct sockaddr *)&from, &len);
@@ -77,19 +71,19 @@ int main(int argc, char **argv)
 	fd = socket(to->ai_family, SOCK_DGRAM, 0);
 	if (fd < 0 || connect(fd, to->ai_addr, to->ai_addrlen) ||
 	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)))
-		fail(argv[1]);
+		err(1, "%s", argv[1]);
 	end = now_ns() + (uint64_t)(strtod(argv[2], NULL) * 1e9);
 	while ((start = now_ns()) < end && n < TRIPS_MAX) {
 		if (send(fd, text, sizeof(text), 0) < 0 || recv(fd, text, sizeof(text), 0) < 0) {
 			if (++lost > 3)
-				fail("no answer");
+				err(1, "no answer");
 			continue;
 		}
 		trips[n++] = (uint32_t)(now_ns() - start);
 	}
 	freeaddrinfo(to);
 	if (!n)
-		fail("no answer");
+		err(1, "no answer");
 	qsort(trips, n, sizeof(trips[0]), compare);
 	(void)printf("%u %.1f %.1f\n", n, trips[n / 2] / 1000.0, trips[n - 1 - n / 100] / 1000.0);
 	return 0;
