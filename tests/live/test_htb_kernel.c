@@ -8,15 +8,12 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
 #include <arpa/inet.h>
 #include <linux/pkt_sched.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,13 +23,11 @@
 #include "diff.h"
 #include "ifb.h"
 #include "kernel.h"
-#include "nl.h"
-#include "pins.h"
 #include "prog.h"
 #include "qdisc_codec.h"
-#include "state.h"
 #include "tc_class.h"
 #include "tc_qdisc.h"
+#include "world.h"
 
 #define ROUNDS  40
 #define CLASSES 3000
@@ -47,29 +42,11 @@ int prog_load(const struct prog_spec *spec, prog_map_fd map_fd, void *ctx, char 
 	return -ENOSYS;
 }
 
-/* ---- a namespace and what is opened in it; new for every case ---- */
-
-struct world {
-	struct arena *a;
-	struct nl *nl;
-	struct pins *pins;
-	struct kernel *k;
-	char dir[64], pin_dir[80];
-	struct kobj_set want;
-	int ifb; /* index of the device that everything is put on */
-};
-
-static struct kobj *want(struct world *w, enum kobj_kind kind)
-{
-	struct kobj *o = vec_add(w->a, &w->want);
-
-	o->kind = kind;
-	return o;
-}
+/* ---- a world with an ifb, on which everything is put ---- */
 
 static struct kobj_link *want_ifb(struct world *w, const char *of, uint32_t queues)
 {
-	struct kobj_link *l = &want(w, KOBJ_LINK)->link;
+	struct kobj_link *l = &world_want(w, KOBJ_LINK)->link;
 
 	l->ifindex = ifb_index(of);
 	ifb_name(l->name, of);
@@ -87,85 +64,34 @@ static void forget(struct world *w)
 
 static int set_up(void **state)
 {
-	struct world *w = xcalloc(1, sizeof(*w));
-	char why[256];
+	struct world *w;
 
-	*state = w;
-	assert_int_equal(unshare(CLONE_NEWNET | CLONE_NEWNS), 0);
-	assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	assert_int_equal(
-		system("ip link set lo up; sysctl -qw net.ipv6.conf.default.disable_ipv6=1 2>/dev/null || true"), 0);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/qosd-test-htb.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->pin_dir, sizeof(w->pin_dir), "%s/pins", w->dir);
-	w->a = arena_new();
-	w->nl = nl_open();
-	assert_non_null(w->nl);
-	w->pins = pins_open(w->pin_dir, why, sizeof(why));
-	assert_non_null(w->pins);
-	w->k = kernel_new(w->nl, w->pins);
-	w->ifb = ifb_index("wan0");
+	assert_int_equal(world_set_up(state), 0);
+	w = *state;
+	world_run("ip link set lo up; sysctl -qw net.ipv6.conf.default.disable_ipv6=1 2>/dev/null || true");
+	w->ifindex = ifb_index("wan0");
+	w->ifname = "ifb";
 	forget(w);
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *w = *state;
-
-	kernel_free(w->k);
-	(void)umount(w->pin_dir);
-	(void)rmdir(w->pin_dir);
-	pins_close(w->pins);
-	nl_close(w->nl);
-	arena_free(w->a);
-	assert_int_equal(rmdir(w->dir), 0);
-	free(w);
-	return 0;
-}
-
-static const char *output(const char *command)
-{
-	static char text[65536];
-	FILE *f = popen(command, "r");
-	size_t n;
-
-	assert_non_null(f);
-	n = fread(text, 1, sizeof(text) - 1, f);
-	text[n] = '\0';
-	(void)pclose(f);
-	return text;
-}
-
-static void run(const char *command)
-{
-	if (system(command) != 0)
-		fail_msg("failed: %s", command);
-}
-
-static void assert_contains(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		fail_msg("no \"%s\" in: %s", part, text);
 }
 
 /* ---- wanted objects ---- */
 
 static void want_root(struct world *w)
 {
-	struct kobj_qdisc *q = &want(w, KOBJ_QDISC)->qdisc;
+	struct kobj_qdisc *q = &world_want(w, KOBJ_QDISC)->qdisc;
 
-	*q = (struct kobj_qdisc){.ifindex = w->ifb, .handle = KOBJ_ROOT_HANDLE, .parent = TC_H_ROOT};
+	*q = (struct kobj_qdisc){.ifindex = w->ifindex, .handle = KOBJ_ROOT_HANDLE, .parent = TC_H_ROOT};
 	qdisc_defaults(&q->q, QDISC_HTB, &ethernet);
 	q->q.htb.default_minor = KOBJ_DEFAULT_MINOR;
 }
 
 static struct kobj_class *want_class(struct world *w, uint32_t parent, uint32_t number, uint64_t rate_Bps)
 {
-	struct kobj *o = want(w, KOBJ_CLASS);
+	struct kobj *o = world_want(w, KOBJ_CLASS);
 
 	o->cls = (struct kobj_class){
-		.ifindex = w->ifb,
+		.ifindex = w->ifindex,
 		.classid = KOBJ_ROOT_HANDLE | number,
 		.parent = parent ? KOBJ_ROOT_HANDLE | parent : TC_H_ROOT,
 		.rate_Bps = rate_Bps,
@@ -189,9 +115,9 @@ static struct kobj_class *want_class(struct world *w, uint32_t parent, uint32_t 
 
 static struct qdisc *want_leaf(struct world *w, uint32_t number, enum qdisc_kind kind)
 {
-	struct kobj_qdisc *q = &want(w, KOBJ_LEAF)->qdisc;
+	struct kobj_qdisc *q = &world_want(w, KOBJ_LEAF)->qdisc;
 
-	*q = (struct kobj_qdisc){.ifindex = w->ifb, .handle = number << 16, .parent = KOBJ_ROOT_HANDLE | number};
+	*q = (struct kobj_qdisc){.ifindex = w->ifindex, .handle = number << 16, .parent = KOBJ_ROOT_HANDLE | number};
 	qdisc_defaults(&q->q, kind, &ethernet);
 	return &q->q;
 }
@@ -219,93 +145,14 @@ static struct kobj *wanted_class(struct world *w, uint32_t number)
 
 /* ---- the way to the kernel and back ---- */
 
-static struct kobj_set observe(struct world *w)
-{
-	struct kobj_set seen;
-	const char *why;
-	int err;
-
-	pins_refresh(w->pins);
-	err = state_read(w->a, w->nl, w->pins, NULL, &seen, &why);
-	if (err)
-		fail_msg("%s", why);
-	return seen;
-}
-
-static const char *no_name(void *ctx, int ifindex)
-{
-	(void)ctx;
-	return ifindex == ((struct world *)ctx)->ifb ? "ifb" : NULL;
-}
-
-static void print_steps(struct world *w, const struct steps *steps)
-{
-	for (size_t i = 0; i < steps->n && i < 20; i++) {
-		diff_describe(&steps->v[i], no_name, w, stderr);
-		fputc('\n', stderr);
-	}
-}
-
-static void assert_same_sets(struct world *w, const struct kobj_set *seen, const struct kobj_set *expected)
-{
-	struct steps steps = {0};
-
-	diff_build(w->a, seen, expected, &steps);
-	print_steps(w, &steps);
-	assert_int_equal(steps.n, 0);
-	assert_int_equal(seen->n, expected->n);
-}
-
-static int try_apply(struct world *w, struct applied **done, struct refusal *why)
-{
-	struct kobj_set seen = observe(w);
-	struct steps steps = {0};
-
-	kobj_set_sort(&w->want);
-	diff_build(w->a, &seen, &w->want, &steps);
-	return apply_steps(w->k, &steps, done, why);
-}
-
-static struct applied *apply(struct world *w)
-{
-	struct applied *done;
-	struct refusal why;
-
-	if (try_apply(w, &done, &why)) {
-		struct steps one = {.v = (struct step *)why.step, .n = why.step ? 1 : 0};
-
-		print_steps(w, &one);
-		fail_msg("refused: %s: %s", strerror(-why.err), why.text);
-	}
-	return done;
-}
-
-static void apply_and_keep(struct world *w)
-{
-	struct kobj_set seen;
-
-	apply_done(apply(w));
-	seen = observe(w);
-	assert_same_sets(w, &seen, &w->want);
-}
-
-static void revert(struct applied *done)
-{
-	char text[256] = "";
-
-	if (apply_revert(done, text, sizeof(text)))
-		fail_msg("cannot go back: %s", text);
-	apply_done(done);
-}
-
 static void apply_and_revert(struct world *w)
 {
-	struct kobj_set before = observe(w), after;
+	struct kobj_set before = world_observe(w), after;
 
-	revert(apply(w));
-	after = observe(w);
-	assert_same_sets(w, &after, &before);
-	apply_and_keep(w);
+	world_revert(world_apply(w));
+	after = world_observe(w);
+	world_assert_same(w, &after, &before);
+	world_apply_and_keep(w);
 }
 
 /* Packets of 1,000 bytes into a class, as a classifier on clsact would: by their priority. */
@@ -328,7 +175,7 @@ static void route_over_ifb(void)
 	char name[IFNAMSIZ], command[128];
 
 	(void)snprintf(command, sizeof(command), "ip addr add 192.0.2.9/24 dev %s", ifb_name(name, "wan0"));
-	run(command);
+	world_run(command);
 }
 
 struct wanted_stats {
@@ -349,7 +196,7 @@ static struct tc_class_stats stats_of(struct world *w, uint32_t number)
 {
 	struct wanted_stats s = {.classid = KOBJ_ROOT_HANDLE | number};
 
-	assert_int_equal(tc_class_stats(w->nl, w->ifb, KOBJ_ROOT_HANDLE, note_stats, &s), 0);
+	assert_int_equal(tc_class_stats(w->nl, w->ifindex, KOBJ_ROOT_HANDLE, note_stats, &s), 0);
 	return s.stats;
 }
 
@@ -361,18 +208,18 @@ static void a_tree_is_made_and_seen_as_it_was_asked_for(void **state)
 	char command[128], name[IFNAMSIZ];
 
 	want_small_tree(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	(void)snprintf(command, sizeof(command), "tc -d class show dev %s", ifb_name(name, "wan0"));
-	assert_contains(output(command),
+	assert_contains(world_output(command),
 			"class htb 5100:3 parent 5100:1 leaf 3: prio 3 quantum 3000 rate 40Mbit ceil 80Mbit");
 	(void)snprintf(command, sizeof(command), "tc -j qdisc show dev %s", name);
-	assert_contains(output(command), "\"handle\":\"5100:\",\"root\":true");
-	assert_contains(output(command), "\"default\":\"0xfffe\"");
-	assert_contains(output(command),
+	assert_contains(world_output(command), "\"handle\":\"5100:\",\"root\":true");
+	assert_contains(world_output(command), "\"default\":\"0xfffe\"");
+	assert_contains(world_output(command),
 			"\"kind\":\"bfifo\",\"handle\":\"3:\",\"parent\":\"5100:3\",\"options\":{\"limit\":30000}");
 	(void)snprintf(command, sizeof(command), "ip link show %s", name);
-	assert_contains(output(command), "alias qosd ifb of wan0");
-	assert_contains(output(command), "UP");
+	assert_contains(world_output(command), "alias qosd ifb of wan0");
+	assert_contains(world_output(command), "UP");
 }
 
 static void a_second_apply_finds_nothing_to_do(void **state)
@@ -382,8 +229,8 @@ static void a_second_apply_finds_nothing_to_do(void **state)
 	struct kobj_set seen;
 
 	want_small_tree(w);
-	apply_and_keep(w);
-	seen = observe(w);
+	world_apply_and_keep(w);
+	seen = world_observe(w);
 	diff_build(w->a, &seen, &w->want, &steps);
 	assert_int_equal(steps.n, 0);
 }
@@ -395,7 +242,7 @@ static void a_change_keeps_counters_and_neighbours(void **state)
 	struct kobj_set seen;
 
 	want_small_tree(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	route_over_ifb();
 	send_into(KOBJ_ROOT_HANDLE | 2, 7);
 	send_into(KOBJ_ROOT_HANDLE | 3, 5);
@@ -406,7 +253,7 @@ static void a_change_keeps_counters_and_neighbours(void **state)
 	wanted_class(w, 2)->cls.rate_Bps = 3000000;
 	wanted_class(w, 2)->cls.quantum = 6000;
 	wanted_class(w, 2)->cls.prio = 0;
-	seen = observe(w);
+	seen = world_observe(w);
 	diff_build(w->a, &seen, &w->want, &steps);
 	assert_int_equal(steps.n, 1); /* one class, one message */
 	apply_and_revert(w);
@@ -419,7 +266,7 @@ static void what_is_not_classed_goes_to_the_default(void **state)
 	struct world *w = *state;
 
 	want_small_tree(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	route_over_ifb();
 	send_into(0, 3);
 	send_into(KOBJ_ROOT_HANDLE | 0x77, 2); /* no such class */
@@ -431,7 +278,7 @@ static void a_leaf_is_changed_in_place(void **state)
 	struct world *w = *state;
 
 	want_small_tree(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	for (size_t i = 0; i < w->want.n; i++)
 		if (w->want.v[i].kind == KOBJ_LEAF)
 			w->want.v[i].qdisc.q.fifo.limit += 1000;
@@ -464,7 +311,7 @@ static void every_kind_of_leaf_in_every_shape(void **state)
 			want_class(w, 0, KOBJ_DEFAULT_MINOR, 1250000);
 			sample_qdisc(&s, (enum qdisc_kind)k, want_leaf(w, KOBJ_DEFAULT_MINOR, (enum qdisc_kind)k), text,
 				     sizeof(text));
-			apply_and_keep(w);
+			world_apply_and_keep(w);
 		}
 	}
 	assert_true(tried >= 4);
@@ -479,7 +326,7 @@ static void the_kernels_own_defaults(void **state)
 	want_root(w);
 	want_class(w, 0, KOBJ_DEFAULT_MINOR, 1250000);
 	want_leaf(w, KOBJ_DEFAULT_MINOR, QDISC_PFIFO);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	for (int k = 0; k < QDISC_KINDS; k++) {
 		const struct cap_result *cap = caps_of_qdisc(&caps, (enum qdisc_kind)k);
 		struct kobj_set seen;
@@ -490,14 +337,14 @@ static void the_kernels_own_defaults(void **state)
 			command, sizeof(command),
 			"tc qdisc del dev %s parent 5100:fffe; tc qdisc add dev %s parent 5100:fffe handle fffe: %s",
 			ifb_name(name, "wan0"), name, qdisc_name((enum qdisc_kind)k));
-		run(command);
+		world_run(command);
 		forget(w);
 		want_root(w);
 		want_class(w, 0, KOBJ_DEFAULT_MINOR, 1250000);
 		want_leaf(w, KOBJ_DEFAULT_MINOR, (enum qdisc_kind)k);
 		kobj_set_sort(&w->want);
-		seen = observe(w);
-		assert_same_sets(w, &seen, &w->want);
+		seen = world_observe(w);
+		world_assert_same(w, &seen, &w->want);
 	}
 }
 
@@ -506,7 +353,7 @@ static void a_class_gets_children_and_loses_them(void **state)
 	struct world *w = *state;
 
 	want_small_tree(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	/* 3 was a leaf. */
 	forget(w);
 	want_root(w);
@@ -535,14 +382,14 @@ static void a_class_that_somebody_moved_is_put_back(void **state)
 	char command[512], name[IFNAMSIZ];
 
 	want_small_tree(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	(void)snprintf(
 		command, sizeof(command),
 		"tc class del dev %s classid 5100:3 && tc class add dev %s parent 5100: classid 5100:3 htb rate 1mbit "
 		"&& "
 		"tc class add dev %s parent 5100:3 classid 5100:9 htb rate 1mbit && tc qdisc del dev %s parent 5100:2",
 		ifb_name(name, "wan0"), name, name, name);
-	run(command);
+	world_run(command);
 	apply_and_revert(w);
 }
 
@@ -558,11 +405,11 @@ static void another_default_builds_the_tree_anew(void **state)
 		       "classid 5100:1 "
 		       "htb rate 1mbit && tc class add dev %s parent 5100:1 classid 5100:2 htb rate 1mbit",
 		       ifb_name(name, "wan0"), name, name);
-	apply_and_keep(w);
-	run(command);
+	world_apply_and_keep(w);
+	world_run(command);
 	want_small_tree(w);
 	kobj_set_sort(&w->want);
-	seen = observe(w);
+	seen = world_observe(w);
 	diff_build(w->a, &seen, &w->want, &steps);
 	assert_string_equal(steps.v[2].rebuild, "htb has no change operation");
 	apply_and_revert(w);
@@ -576,12 +423,12 @@ static void a_foreign_root_stays_until_its_place_is_wanted(void **state)
 	struct refusal why;
 	struct applied *done;
 
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	(void)snprintf(command, sizeof(command), "tc qdisc add dev %s root handle 7: pfifo limit 77",
 		       ifb_name(name, "wan0"));
-	run(command);
-	apply_done(apply(w));
-	seen = observe(w);
+	world_run(command);
+	apply_done(world_apply(w));
+	seen = world_observe(w);
 	assert_int_equal(seen.n, 2);
 	assert_true(seen.v[1].kind == KOBJ_QDISC && tc_qdisc_is_foreign(&seen.v[1].qdisc));
 	assert_int_equal(seen.v[1].qdisc.q.fifo.limit, 77);
@@ -589,10 +436,10 @@ static void a_foreign_root_stays_until_its_place_is_wanted(void **state)
 	apply_and_revert(w);
 	/* Of classes of somebody else's we know nothing. */
 	(void)snprintf(command, sizeof(command), "tc qdisc replace dev %s root handle 8: htb", name);
-	run(command);
-	assert_int_equal(try_apply(w, &done, &why), -EEXIST);
+	world_run(command);
+	assert_int_equal(world_try_apply(w, &done, &why), -EEXIST);
 	assert_contains(why.text, "could not be put back");
-	assert_contains(output("tc qdisc"), "htb 8: dev");
+	assert_contains(world_output("tc qdisc"), "htb 8: dev");
 }
 
 static void only_our_ifb_is_removed(void **state)
@@ -601,24 +448,25 @@ static void only_our_ifb_is_removed(void **state)
 	char command[256], name[IFNAMSIZ];
 	struct kobj_set seen, before;
 
-	run("ip link add ifb9 type ifb && ip link set ifb9 alias 'qosd is nice' && ip link add qosd0000beef type ifb");
+	world_run("ip link add ifb9 type ifb && ip link set ifb9 alias 'qosd is nice' && ip link add qosd0000beef type "
+		  "ifb");
 	(void)snprintf(command, sizeof(command), "ip link add name %s index %d type ifb", ifb_name(name, "half"),
 		       ifb_index("half"));
-	run(command); /* as if its maker had been killed before the alias */
+	world_run(command); /* as if its maker had been killed before the alias */
 	want_small_tree(w);
-	apply_done(apply(w));
-	seen = observe(w);
-	assert_same_sets(w, &seen, &w->want);
+	apply_done(world_apply(w));
+	seen = world_observe(w);
+	world_assert_same(w, &seen, &w->want);
 	before = seen;
 	w->want = (struct kobj_set){0};
-	revert(apply(w));
-	seen = observe(w);
-	assert_same_sets(w, &seen, &before);
+	world_revert(world_apply(w));
+	seen = world_observe(w);
+	world_assert_same(w, &seen, &before);
 	w->want = (struct kobj_set){0};
-	apply_and_keep(w);
-	assert_contains(output("ip link"), "ifb9");
-	assert_contains(output("ip link"), "qosd0000beef");
-	assert_null(strstr(output("ip link"), name));
+	world_apply_and_keep(w);
+	assert_contains(world_output("ip link"), "ifb9");
+	assert_contains(world_output("ip link"), "qosd0000beef");
+	assert_null(strstr(world_output("ip link"), name));
 }
 
 static void more_queues_are_another_device(void **state)
@@ -626,10 +474,10 @@ static void more_queues_are_another_device(void **state)
 	struct world *w = *state;
 
 	want_small_tree(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	w->want.v[0].link.tx_queues = 4;
 	apply_and_revert(w);
-	assert_contains(output("ip -d link"), "numtxqueues 4");
+	assert_contains(world_output("ip -d link"), "numtxqueues 4");
 }
 
 static void shards(void **state)
@@ -640,15 +488,15 @@ static void shards(void **state)
 
 	w->want = (struct kobj_set){0};
 	want_ifb(w, "wan0", 4);
-	q = &want(w, KOBJ_QDISC)->qdisc;
-	*q = (struct kobj_qdisc){.ifindex = w->ifb, .handle = KOBJ_ROOT_HANDLE, .parent = TC_H_ROOT};
+	q = &world_want(w, KOBJ_QDISC)->qdisc;
+	*q = (struct kobj_qdisc){.ifindex = w->ifindex, .handle = KOBJ_ROOT_HANDLE, .parent = TC_H_ROOT};
 	q->q.kind = QDISC_MQ;
 	q->q.mq.trees = 3;
 	for (uint32_t i = 1; i <= 3; i++) {
-		o = want(w, KOBJ_QDISC);
+		o = world_want(w, KOBJ_QDISC);
 		o->level = 1;
-		o->qdisc =
-			(struct kobj_qdisc){.ifindex = w->ifb, .handle = KOBJ_SHARD(i), .parent = KOBJ_ROOT_HANDLE | i};
+		o->qdisc = (struct kobj_qdisc){
+			.ifindex = w->ifindex, .handle = KOBJ_SHARD(i), .parent = KOBJ_ROOT_HANDLE | i};
 		qdisc_defaults(&o->qdisc.q, QDISC_HTB, &ethernet);
 		o->qdisc.q.htb.default_minor = KOBJ_DEFAULT_MINOR;
 		for (uint32_t c = 0; c < 2; c++) {
@@ -661,7 +509,7 @@ static void shards(void **state)
 	}
 	/* The fourth queue has a qdisc of its own. */
 	want_leaf(w, 4, QDISC_PFIFO);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	forget(w);
 	w->want.v[0].link.tx_queues = 4;
 	want_small_tree(w);
@@ -684,24 +532,24 @@ static void from_any_tree_to_any_other(void **state)
 		forget(w);
 		w->want.v[0].link.tx_queues = spread ? 4 : 1 + (round % 13 == 12);
 		if (spread)
-			sample_shards(&s, w->a, w->ifb, 2 + sample(&s, 3), 25, &w->want, NULL, NULL);
+			sample_shards(&s, w->a, w->ifindex, 2 + sample(&s, 3), 25, &w->want, NULL, NULL);
 		else if (sample(&s, 10))
-			sample_tree(&s, w->a, w->ifb, 25, &w->want, NULL, NULL);
-		before = observe(w);
+			sample_tree(&s, w->a, w->ifindex, 25, &w->want, NULL, NULL);
+		before = world_observe(w);
 		kernel_fail_at(w->k, (int)sample(&s, 60));
-		err = try_apply(w, &done, &why);
+		err = world_try_apply(w, &done, &why);
 		kernel_fail_at(w->k, -1);
 		if (err) {
 			if (err != -EIO || !why.undone)
 				fail_msg("round %d: %s: %s; %s", round, strerror(-err), why.text, why.undo_text);
-			after = observe(w);
-			assert_same_sets(w, &after, &before);
+			after = world_observe(w);
+			world_assert_same(w, &after, &before);
 		} else {
-			revert(done);
-			after = observe(w);
-			assert_same_sets(w, &after, &before);
+			world_revert(done);
+			after = world_observe(w);
+			world_assert_same(w, &after, &before);
 		}
-		apply_and_keep(w);
+		world_apply_and_keep(w);
 	}
 }
 
@@ -724,10 +572,10 @@ static void thousands_of_classes(void **state)
 	want_class(w, 0, 1, 1250000000);
 	w->want.v[w->want.n - 1].cls.inner = true;
 	for (uint32_t i = 0; i < CLASSES; i++) {
-		struct kobj *o = want(w, KOBJ_CLASS);
+		struct kobj *o = world_want(w, KOBJ_CLASS);
 
 		o->level = 1;
-		o->cls = (struct kobj_class){.ifindex = w->ifb,
+		o->cls = (struct kobj_class){.ifindex = w->ifindex,
 					     .classid = KOBJ_ROOT_HANDLE | (2 + i),
 					     .parent = KOBJ_ROOT_HANDLE | 1,
 					     .rate_Bps = 125000,
@@ -739,18 +587,18 @@ static void thousands_of_classes(void **state)
 		want_leaf(w, 2 + i, QDISC_PFIFO);
 	}
 	t[0] = now();
-	apply_done(apply(w));
+	apply_done(world_apply(w));
 	t[1] = now();
-	seen = observe(w);
+	seen = world_observe(w);
 	t[2] = now();
 	wanted_class(w, 1500)->cls.rate_Bps = 100000;
 	diff_build(w->a, &seen, &w->want, &steps);
 	assert_int_equal(steps.n, 1);
 	t[3] = now();
-	apply_done(apply(w));
+	apply_done(world_apply(w));
 	t[4] = now();
 	forget(w);
-	apply_done(apply(w));
+	apply_done(world_apply(w));
 	t[5] = now();
 	print_message("%d classes with leaves: made %.2f s, read %.3f s, compared %.3f s, one changed %.3f s, "
 		      "removed %.3f s\n",
@@ -761,7 +609,7 @@ static void thousands_of_classes(void **state)
 
 int main(void)
 {
-#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, world_tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(a_tree_is_made_and_seen_as_it_was_asked_for),
 		CASE(a_second_apply_finds_nothing_to_do),

@@ -20,7 +20,6 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -32,14 +31,13 @@
 #include "diff.h"
 #include "kernel.h"
 #include "links.h"
-#include "nl.h"
 #include "pins.h"
 #include "prog.h"
-#include "state.h"
 #include "tc_action.h"
 #include "tc_filter.h"
 #include "tc_qdisc.h"
 #include "tc_rate.h"
+#include "world.h"
 
 #define LO      1
 #define INGRESS TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)
@@ -89,78 +87,6 @@ int prog_load(const struct prog_spec *spec, prog_map_fd map_fd, void *ctx, char 
 static const struct prog_spec hook_program = {.kind = PROG_CLASSIFY, .hook_path = HOOK};
 static const struct prog_spec plain_program = {.kind = PROG_PASS};
 
-/* ---- a namespace, a bpffs and all that is opened in them; new for every case ---- */
-
-struct world {
-	struct arena *a;
-	struct nl *nl;
-	struct pins *pins;
-	struct kernel *k;
-	char dir[64], pin_dir[80];
-	struct kobj_set want;
-};
-
-static int set_up(void **state)
-{
-	struct world *w = xcalloc(1, sizeof(*w));
-	char why[256];
-
-	*state = w;
-	assert_int_equal(unshare(CLONE_NEWNET | CLONE_NEWNS), 0);
-	assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/qosd-test-kernel.XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	(void)snprintf(w->pin_dir, sizeof(w->pin_dir), "%s/pins", w->dir);
-	w->a = arena_new();
-	w->nl = nl_open();
-	assert_non_null(w->nl);
-	w->pins = pins_open(w->pin_dir, why, sizeof(why));
-	assert_non_null(w->pins);
-	w->k = kernel_new(w->nl, w->pins);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct world *w = *state;
-
-	kernel_free(w->k);
-	(void)umount(w->pin_dir);
-	(void)rmdir(w->pin_dir);
-	pins_close(w->pins);
-	nl_close(w->nl);
-	arena_free(w->a);
-	assert_int_equal(rmdir(w->dir), 0);
-	free(w);
-	return 0;
-}
-
-/* What a command prints, in a buffer of the test's. */
-static const char *output(const char *command)
-{
-	static char text[65536];
-	FILE *f = popen(command, "r");
-	size_t n;
-
-	assert_non_null(f);
-	n = fread(text, 1, sizeof(text) - 1, f);
-	text[n] = '\0';
-	(void)pclose(f);
-	return text;
-}
-
-static void run(const char *command)
-{
-	if (system(command) != 0)
-		fail_msg("failed: %s", command);
-}
-
-static void assert_contains(const char *text, const char *part)
-{
-	if (!strstr(text, part))
-		fail_msg("no \"%s\" in: %s", part, text);
-}
-
 static void needs_police(void)
 {
 	if (!caps.v[CAP_ACT_POLICE].has) {
@@ -171,18 +97,10 @@ static void needs_police(void)
 
 /* ---- wanted objects ---- */
 
-static struct kobj *want(struct world *w, enum kobj_kind kind)
-{
-	struct kobj *o = vec_add(w->a, &w->want);
-
-	o->kind = kind;
-	return o;
-}
-
 static struct kobj *want_map(struct world *w, const char *path, uint32_t type, uint32_t key, uint32_t value,
 			     uint32_t max)
 {
-	struct kobj *o = want(w, KOBJ_MAP);
+	struct kobj *o = world_want(w, KOBJ_MAP);
 
 	o->map = (struct kobj_map){
 		.path = path, .type = type, .key_size = key, .value_size = value, .max_entries = max, .outer = ""};
@@ -230,7 +148,7 @@ static void want_set(struct world *w, const char *name, uint32_t slot, uint32_t 
 static void want_entry(struct world *w, const char *path, const void *key, size_t key_size, const void *value,
 		       size_t value_size)
 {
-	struct kobj_entry *e = &want(w, KOBJ_ENTRY)->entry;
+	struct kobj_entry *e = &world_want(w, KOBJ_ENTRY)->entry;
 
 	e->path = path;
 	e->key_size = (uint8_t)key_size;
@@ -283,14 +201,14 @@ static void want_class(struct world *w, uint32_t number, uint64_t rate_Bps)
 
 static void want_clsact(struct world *w)
 {
-	want(w, KOBJ_QDISC)->qdisc = (struct kobj_qdisc){
+	world_want(w, KOBJ_QDISC)->qdisc = (struct kobj_qdisc){
 		.ifindex = LO, .handle = TC_H_MAKE(TC_H_CLSACT, 0), .parent = TC_H_CLSACT, .q.kind = QDISC_CLSACT};
 }
 
 static struct kobj_filter *want_filter(struct world *w, uint32_t parent, uint16_t pref, uint32_t handle,
 				       const char *name)
 {
-	struct kobj_filter *f = &want(w, KOBJ_FILTER)->filter;
+	struct kobj_filter *f = &world_want(w, KOBJ_FILTER)->filter;
 
 	*f = (struct kobj_filter){
 		.ifindex = LO, .parent = parent, .pref = pref, .handle = handle, .name = name, .prog = &plain_program};
@@ -307,7 +225,7 @@ static void want_da_filter(struct world *w, const char *name)
 
 static struct kobj_police *want_police(struct world *w, uint32_t number, uint64_t rate_Bps)
 {
-	struct kobj_police *p = &want(w, KOBJ_ACTION)->police;
+	struct kobj_police *p = &world_want(w, KOBJ_ACTION)->police;
 
 	*p = (struct kobj_police){
 		.index = KOBJ_POLICE_FIRST + number,
@@ -363,78 +281,7 @@ static void want_everything(struct world *w, int version)
 	}
 }
 
-/* ---- the way to the kernel and back ---- */
-
-static struct kobj_set observe(struct world *w)
-{
-	struct kobj_set seen;
-	const char *why;
-	int err;
-
-	pins_refresh(w->pins);
-	err = state_read(w->a, w->nl, w->pins, NULL, &seen, &why);
-	if (err)
-		fail_msg("%s", why);
-	return seen;
-}
-
-static const char *no_name(void *ctx, int ifindex)
-{
-	(void)ctx;
-	return ifindex == LO ? "lo" : NULL;
-}
-
-static void assert_same_sets(struct world *w, const struct kobj_set *seen, const struct kobj_set *expected)
-{
-	struct steps steps = {0};
-
-	diff_build(w->a, seen, expected, &steps);
-	for (size_t i = 0; i < steps.n; i++) {
-		diff_describe(&steps.v[i], no_name, NULL, stderr);
-		fputc('\n', stderr);
-	}
-	assert_int_equal(steps.n, 0);
-	assert_int_equal(seen->n, expected->n);
-}
-
-static int try_apply(struct world *w, struct applied **done, struct refusal *why)
-{
-	struct kobj_set seen = observe(w);
-	struct steps steps = {0};
-
-	if (w->want.n)
-		kobj_set_sort(&w->want);
-	diff_build(w->a, &seen, &w->want, &steps);
-	return apply_steps(w->k, &steps, done, why);
-}
-
-static struct applied *apply(struct world *w)
-{
-	struct applied *done;
-	struct refusal why;
-
-	if (try_apply(w, &done, &why))
-		fail_msg("refused: %s: %s", strerror(-why.err), why.text);
-	return done;
-}
-
-static void apply_and_keep(struct world *w)
-{
-	struct kobj_set seen;
-
-	apply_done(apply(w));
-	seen = observe(w);
-	assert_same_sets(w, &seen, &w->want);
-}
-
-static void revert(struct applied *done)
-{
-	char text[256] = "";
-
-	if (apply_revert(done, text, sizeof(text)))
-		fail_msg("cannot go back: %s", text);
-	apply_done(done);
-}
+/* ---- what is in the maps ---- */
 
 static int map(struct world *w, const char *path)
 {
@@ -486,18 +333,18 @@ static void everything_is_made_and_seen_as_it_was_asked_for(void **state)
 	const char *text;
 
 	want_everything(w, 1);
-	apply_and_keep(w);
-	text = output("tc -j qdisc show dev lo");
+	world_apply_and_keep(w);
+	text = world_output("tc -j qdisc show dev lo");
 	assert_contains(text, "\"kind\":\"clsact\"");
-	text = output("tc -j filter show dev lo ingress");
+	text = world_output("tc -j filter show dev lo ingress");
 	assert_contains(text, "\"pref\":20736");
 	assert_contains(text, "\"bpf_name\":\"classify [1]\"");
 	assert_contains(text, "\"direct-action\":true");
-	text = output("tc filter show dev lo egress");
+	text = world_output("tc filter show dev lo egress");
 	assert_contains(text, "pref 20864 bpf chain 0 handle 0x2 flowid 1:2 classify_wan [1]");
 	if (caps.v[CAP_ACT_POLICE].has) {
 		assert_contains(text, "police 0x51000002 rate 1024Kbit");
-		text = output("tc actions show action police");
+		text = world_output("tc actions show action police");
 		assert_contains(text, "police 0x51000003 rate 48Gbit");
 	}
 }
@@ -508,7 +355,7 @@ static void one_program_serves_all_filters_of_its_name(void **state)
 	int before = programs_loaded;
 
 	want_everything(w, 1);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	assert_int_equal(programs_loaded - before, 2);
 }
 
@@ -519,8 +366,8 @@ static void a_second_apply_finds_nothing_to_do(void **state)
 	struct kobj_set seen;
 
 	want_everything(w, 1);
-	apply_and_keep(w);
-	seen = observe(w);
+	world_apply_and_keep(w);
+	seen = world_observe(w);
 	diff_build(w->a, &seen, &w->want, &steps);
 	assert_int_equal(steps.n, 0);
 }
@@ -530,10 +377,10 @@ static void every_kind_is_changed_in_place(void **state)
 	struct world *w = *state;
 
 	want_everything(w, 1);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	want_everything(w, 2);
-	apply_and_keep(w);
-	assert_contains(output("tc filter show dev lo ingress"), "classify [2]");
+	world_apply_and_keep(w);
+	assert_contains(world_output("tc filter show dev lo ingress"), "classify [2]");
 }
 
 static void everything_is_removed_but_clsact(void **state)
@@ -542,13 +389,13 @@ static void everything_is_removed_but_clsact(void **state)
 	struct kobj_set seen;
 
 	want_everything(w, 1);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	w->want = (struct kobj_set){0};
-	apply_done(apply(w));
-	seen = observe(w);
+	apply_done(world_apply(w));
+	seen = world_observe(w);
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(seen.v[0].kind, KOBJ_QDISC);
-	assert_string_equal(output("tc filter show dev lo ingress; tc filter show dev lo egress"), "");
+	assert_string_equal(world_output("tc filter show dev lo ingress; tc filter show dev lo egress"), "");
 }
 
 static void a_change_is_taken_back(void **state)
@@ -558,13 +405,13 @@ static void a_change_is_taken_back(void **state)
 	struct applied *done;
 
 	want_everything(w, 1);
-	apply_and_keep(w);
-	before = observe(w);
+	world_apply_and_keep(w);
+	before = world_observe(w);
 	want_everything(w, 2);
-	done = apply(w);
-	revert(done);
-	after = observe(w);
-	assert_same_sets(w, &after, &before);
+	done = world_apply(w);
+	world_revert(done);
+	after = world_observe(w);
+	world_assert_same(w, &after, &before);
 }
 
 static void creating_all_is_taken_back(void **state)
@@ -573,10 +420,10 @@ static void creating_all_is_taken_back(void **state)
 	struct kobj_set after;
 
 	want_everything(w, 1);
-	revert(apply(w));
-	after = observe(w);
+	world_revert(world_apply(w));
+	after = world_observe(w);
 	assert_int_equal(after.n, 0);
-	assert_null(strstr(output("tc qdisc show dev lo"), "clsact"));
+	assert_null(strstr(world_output("tc qdisc show dev lo"), "clsact"));
 }
 
 /* From the set of one version to that of another (0: nothing), with a refusal of each request in turn. */
@@ -584,10 +431,10 @@ static void fail_everywhere(struct world *w, int from, int to)
 {
 	if (from) {
 		want_everything(w, from);
-		apply_and_keep(w);
+		world_apply_and_keep(w);
 	}
 	for (int i = 0;; i++) {
-		struct kobj_set before = observe(w), after;
+		struct kobj_set before = world_observe(w), after;
 		struct applied *done;
 		struct refusal why;
 		int err;
@@ -597,7 +444,7 @@ static void fail_everywhere(struct world *w, int from, int to)
 		else
 			w->want = (struct kobj_set){0};
 		kernel_fail_at(w->k, i);
-		err = try_apply(w, &done, &why);
+		err = world_try_apply(w, &done, &why);
 		kernel_fail_at(w->k, -1);
 		if (!err) {
 			assert_true(i > 5);
@@ -608,8 +455,8 @@ static void fail_everywhere(struct world *w, int from, int to)
 		assert_non_null(why.step);
 		if (!why.undone)
 			fail_msg("request %d: not undone: %s", i, why.undo_text);
-		after = observe(w);
-		assert_same_sets(w, &after, &before);
+		after = world_observe(w);
+		world_assert_same(w, &after, &before);
 	}
 }
 
@@ -635,14 +482,14 @@ static void a_larger_map_of_learned_addresses_keeps_them_all(void **state)
 
 	want_outers(w);
 	want_set(w, "neighbours", 3, 8, 64);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	fd = map(w, "sets/neighbours/learned");
 	for (uint32_t i = 0; i < 8; i++)
 		learn(fd, i, 100 + i);
 	w->want = (struct kobj_set){0};
 	want_outers(w);
 	want_set(w, "neighbours", 3, 1024, 64);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	fd = map(w, "sets/neighbours/learned");
 	assert_int_equal(count(fd), 8);
 	assert_int_equal(learned_at(fd, 5), 105);
@@ -657,24 +504,24 @@ static void a_smaller_map_of_learned_addresses_keeps_those_seen_last(void **stat
 
 	want_outers(w);
 	want_set(w, "neighbours", 3, 100, 64);
-	apply_and_keep(w);
-	before = observe(w);
+	world_apply_and_keep(w);
+	before = world_observe(w);
 	fd = map(w, "sets/neighbours/learned");
 	for (uint32_t i = 0; i < 100; i++)
 		learn(fd, i, 1000 + (i * 37) % 100);
 	w->want = (struct kobj_set){0};
 	want_outers(w);
 	want_set(w, "neighbours", 3, 10, 64);
-	done = apply(w);
+	done = world_apply(w);
 	fd = map(w, "sets/neighbours/learned");
 	assert_int_equal(count(fd), 10);
 	for (uint32_t i = 0; i < 100; i++)
 		assert_int_equal(learned_at(fd, i), (i * 37) % 100 >= 90 ? 1000 + (i * 37) % 100 : 0);
 	/* And on the way back what was learned meanwhile comes along. */
 	learn(fd, 70, 5000);
-	revert(done);
-	after = observe(w);
-	assert_same_sets(w, &after, &before);
+	world_revert(done);
+	after = world_observe(w);
+	world_assert_same(w, &after, &before);
 	fd = map(w, "sets/neighbours/learned");
 	assert_int_equal(count(fd), 100);
 	assert_int_equal(learned_at(fd, 70), 5000);
@@ -688,13 +535,13 @@ static void statistics_of_every_cpu_survive_more_classes(void **state)
 	uint32_t number = 5;
 
 	want_hook(w, 8);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	for (int c = 0; c < cpus; c++)
 		v[c].packets = 100 + (uint64_t)c;
 	assert_int_equal(bpf_map_update_elem(map(w, HOOK "/stats"), &number, v, BPF_ANY), 0);
 	w->want = (struct kobj_set){0};
 	want_hook(w, 32);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	memset(v, 0, (size_t)cpus * sizeof(*v));
 	assert_int_equal(bpf_map_lookup_elem(map(w, HOOK "/stats"), &number, v), 0);
 	for (int c = 0; c < cpus; c++)
@@ -718,7 +565,7 @@ static void entries_come_along_into_a_map_of_another_size(void **state)
 			want_written(w, "sets/neighbours/written", i, i);
 			want_prefix(w, "sets/neighbours/prefixes", i << 8, 24);
 		}
-		apply_and_keep(w);
+		world_apply_and_keep(w);
 	}
 }
 
@@ -730,16 +577,16 @@ static void fewer_classes_than_the_array_had_are_taken_back(void **state)
 	want_hook(w, 64);
 	for (uint32_t i = 1; i < 64; i++)
 		want_class(w, i, i * 1000);
-	apply_and_keep(w);
-	before = observe(w);
+	world_apply_and_keep(w);
+	before = world_observe(w);
 	w->want = (struct kobj_set){0};
 	want_hook(w, 4);
 	want_class(w, 1, 1000);
 	want_class(w, 2, 2500);
-	revert(apply(w));
-	after = observe(w);
-	assert_same_sets(w, &after, &before);
-	apply_and_keep(w);
+	world_revert(world_apply(w));
+	after = world_observe(w);
+	world_assert_same(w, &after, &before);
+	world_apply_and_keep(w);
 }
 
 static void sets_may_swap_their_slots(void **state)
@@ -750,16 +597,16 @@ static void sets_may_swap_their_slots(void **state)
 	want_outers(w);
 	want_set(w, "a", 1, 64, 64);
 	want_set(w, "b", 2, 64, 64);
-	apply_and_keep(w);
-	before = observe(w);
+	world_apply_and_keep(w);
+	before = world_observe(w);
 	w->want = (struct kobj_set){0};
 	want_outers(w);
 	want_set(w, "a", 2, 64, 64);
 	want_set(w, "b", 1, 64, 64);
-	revert(apply(w));
-	after = observe(w);
-	assert_same_sets(w, &after, &before);
-	apply_and_keep(w);
+	world_revert(world_apply(w));
+	after = world_observe(w);
+	world_assert_same(w, &after, &before);
+	world_apply_and_keep(w);
 }
 
 static void a_slot_passes_from_a_set_that_goes_to_one_that_comes(void **state)
@@ -768,11 +615,11 @@ static void a_slot_passes_from_a_set_that_goes_to_one_that_comes(void **state)
 
 	want_outers(w);
 	want_set(w, "old", 1, 64, 64);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	w->want = (struct kobj_set){0};
 	want_outers(w);
 	want_set(w, "new", 1, 64, 64);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 }
 
 /* Taking it is undone while the set that goes is still there. */
@@ -785,16 +632,16 @@ static void a_slot_is_given_back_to_a_set_that_was_to_go(void **state)
 
 	want_outers(w);
 	want_set(w, "old", 1, 64, 64);
-	apply_and_keep(w);
-	before = observe(w);
+	world_apply_and_keep(w);
+	before = world_observe(w);
 	w->want = (struct kobj_set){0};
 	want_outers(w);
 	want_set(w, "new", 1, 64, 64);
 	kernel_fail_at(w->k, 3);
-	assert_int_equal(try_apply(w, &done, &why), -EIO);
+	assert_int_equal(world_try_apply(w, &done, &why), -EIO);
 	assert_true(why.undone);
-	after = observe(w);
-	assert_same_sets(w, &after, &before);
+	after = world_observe(w);
+	world_assert_same(w, &after, &before);
 }
 
 static void a_map_that_left_its_slot_is_put_back(void **state)
@@ -804,9 +651,9 @@ static void a_map_that_left_its_slot_is_put_back(void **state)
 
 	want_outers(w);
 	want_set(w, "neighbours", slot, 64, 64);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	assert_int_equal(bpf_map_delete_elem(map(w, "sets_learned"), &slot), 0);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 }
 
 static void a_filter_whose_map_was_unpinned_gets_a_new_program(void **state)
@@ -817,15 +664,15 @@ static void a_filter_whose_map_was_unpinned_gets_a_new_program(void **state)
 	int loaded;
 
 	want_everything(w, 1);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	(void)snprintf(path, sizeof(path), "%s/v%d/" HOOK "/conf", w->pin_dir, QOSD_ABI);
 	assert_int_equal(unlink(path), 0);
-	seen = observe(w);
+	seen = world_observe(w);
 	for (size_t i = 0; i < seen.n; i++)
 		if (seen.v[i].kind == KOBJ_FILTER && seen.v[i].filter.parent == INGRESS)
 			assert_string_equal(seen.v[i].filter.name, "with maps that are not pinned");
 	loaded = programs_loaded;
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	assert_true(programs_loaded > loaded);
 }
 
@@ -834,17 +681,17 @@ static void other_peoples_filters_stay_and_are_not_seen(void **state)
 	struct world *w = *state;
 	struct kobj_set seen;
 
-	run("tc qdisc add dev lo clsact");
-	run("tc filter add dev lo ingress pref 10 protocol ip u32 match u32 0 0 classid 1:1");
-	run("tc filter add dev lo ingress pref 20992 protocol ip u32 match u32 0 0 classid 1:2");
+	world_run("tc qdisc add dev lo clsact");
+	world_run("tc filter add dev lo ingress pref 10 protocol ip u32 match u32 0 0 classid 1:1");
+	world_run("tc filter add dev lo ingress pref 20992 protocol ip u32 match u32 0 0 classid 1:2");
 	want_everything(w, 1);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	w->want = (struct kobj_set){0};
-	apply_done(apply(w));
-	seen = observe(w);
+	apply_done(world_apply(w));
+	seen = world_observe(w);
 	assert_int_equal(seen.n, 1);
-	assert_contains(output("tc filter show dev lo ingress"), "pref 10 u32");
-	assert_contains(output("tc filter show dev lo ingress"), "pref 20992 u32");
+	assert_contains(world_output("tc filter show dev lo ingress"), "pref 10 u32");
+	assert_contains(world_output("tc filter show dev lo ingress"), "pref 20992 u32");
 }
 
 static void a_clsact_that_others_began_to_use_is_not_taken_back(void **state)
@@ -853,10 +700,10 @@ static void a_clsact_that_others_began_to_use_is_not_taken_back(void **state)
 	struct applied *done;
 
 	want_clsact(w);
-	done = apply(w);
-	run("tc filter add dev lo egress pref 10 protocol ip u32 match u32 0 0 classid 1:1");
-	revert(done);
-	assert_contains(output("tc filter show dev lo egress"), "pref 10 u32");
+	done = world_apply(w);
+	world_run("tc filter add dev lo egress pref 10 protocol ip u32 match u32 0 0 classid 1:1");
+	world_revert(done);
+	assert_contains(world_output("tc filter show dev lo egress"), "pref 10 u32");
 }
 
 static void an_ingress_qdisc_in_the_place_of_clsact_is_seen_and_refused(void **state)
@@ -866,14 +713,14 @@ static void an_ingress_qdisc_in_the_place_of_clsact_is_seen_and_refused(void **s
 	struct refusal why;
 	struct kobj_set seen;
 
-	run("tc qdisc add dev lo ingress");
-	seen = observe(w);
+	world_run("tc qdisc add dev lo ingress");
+	seen = world_observe(w);
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(seen.v[0].qdisc.q.kind, QDISC_INGRESS);
 	want_clsact(w);
-	assert_int_equal(try_apply(w, &done, &why), -EEXIST);
+	assert_int_equal(world_try_apply(w, &done, &why), -EEXIST);
 	assert_string_equal(why.text, "a qdisc of another kind has its place");
-	assert_contains(output("tc qdisc show dev lo"), "ingress");
+	assert_contains(world_output("tc qdisc show dev lo"), "ingress");
 }
 
 static void the_kernels_words_come_with_a_refusal(void **state)
@@ -882,12 +729,12 @@ static void the_kernels_words_come_with_a_refusal(void **state)
 	struct applied *done;
 	struct refusal why;
 
-	run("tc qdisc add dev lo clsact");
-	run("tc filter add dev lo ingress pref 20736 protocol ip u32 match u32 0 0 classid 1:1");
+	world_run("tc qdisc add dev lo clsact");
+	world_run("tc filter add dev lo ingress pref 20736 protocol ip u32 match u32 0 0 classid 1:1");
 	want_hook(w, 8);
 	want_clsact(w);
 	want_da_filter(w, "classify [1]");
-	assert_true(try_apply(w, &done, &why) < 0);
+	assert_true(world_try_apply(w, &done, &why) < 0);
 	assert_true(why.undone);
 	assert_int_equal(why.step->after->kind, KOBJ_FILTER);
 	assert_true(strlen(why.text) > 0);
@@ -901,20 +748,20 @@ static void a_refusal_within_a_batch_is_taken_back_on_both_sides(void **state)
 	struct applied *done;
 	struct refusal why;
 
-	run("tc qdisc add dev lo clsact");
-	run("tc filter add dev lo egress pref 20900 protocol ip u32 match u32 0 0 classid 1:1");
+	world_run("tc qdisc add dev lo clsact");
+	world_run("tc filter add dev lo egress pref 20900 protocol ip u32 match u32 0 0 classid 1:1");
 	want_clsact(w);
 	for (uint32_t i = 1; i <= 200; i++)
 		want_filter(w, EGRESS, (uint16_t)(KOBJ_PREF_LAST - i), 1, "classify_wan [1]");
-	before = observe(w);
-	assert_true(try_apply(w, &done, &why) < 0);
+	before = world_observe(w);
+	assert_true(world_try_apply(w, &done, &why) < 0);
 	assert_true(why.undone);
 	assert_int_equal(why.step->after->filter.pref, 20900);
-	after = observe(w);
-	assert_same_sets(w, &after, &before);
-	assert_contains(output("tc filter show dev lo egress"), "pref 20900 u32");
-	run("tc filter delete dev lo egress pref 20900");
-	apply_and_keep(w);
+	after = world_observe(w);
+	world_assert_same(w, &after, &before);
+	assert_contains(world_output("tc filter show dev lo egress"), "pref 20900 u32");
+	world_run("tc filter delete dev lo egress pref 20900");
+	world_apply_and_keep(w);
 }
 
 static void a_hundred_thousand_entries_are_quick(void **state)
@@ -928,14 +775,14 @@ static void a_hundred_thousand_entries_are_quick(void **state)
 	for (uint32_t i = 0; i < 100000; i++)
 		want_written(w, "sets/subscribers/written", 0x64000000 + i, i);
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
 	s = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
 	print_message("100,000 entries: diffed, written, read back and compared in %.2f s\n", s);
 	assert_true(s < 20);
 	/* And away again, which is 100,000 system calls. */
 	w->want = (struct kobj_set){0};
-	apply_done(apply(w));
+	apply_done(world_apply(w));
 }
 
 static void nobody(void *ctx, int ifindex)
@@ -953,7 +800,7 @@ static void an_interface_that_comes_is_told_once(void **state)
 
 	assert_true(fd >= 0);
 	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 0);
-	run("ip link add qosd-a type veth peer name qosd-b");
+	world_run("ip link add qosd-a type veth peer name qosd-b");
 	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 1);
 	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 0);
 	assert_int_equal(links_read(w->nl, &links), 0);
@@ -966,7 +813,7 @@ static void an_interface_that_comes_is_told_once(void **state)
 	assert_ptr_equal(links_by_index(&links, link->ifindex), link);
 	assert_null(links_by_name(&links, "qosd-c"));
 	links_clear(&links);
-	run("ip link delete qosd-a");
+	world_run("ip link delete qosd-a");
 	assert_int_equal(links_monitor_drain(fd, nobody, NULL), 1);
 	(void)close(fd);
 }
@@ -977,7 +824,7 @@ static void the_pin_directory_goes_with_its_mount(void **state)
 	struct stat st;
 
 	want_outers(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	assert_int_equal(pins_remove_all(w->pins), 0);
 	assert_int_equal(stat(w->pin_dir, &st), -1);
 }
@@ -1004,7 +851,7 @@ static void a_bpffs_that_was_there_stays(void **state)
 	assert_int_equal(pins_remove_all(pins), 0);
 	pins_close(pins);
 	/* Still a bpffs. */
-	assert_contains(output("cat /proc/self/mountinfo"), dir);
+	assert_contains(world_output("cat /proc/self/mountinfo"), dir);
 	assert_int_equal(umount(dir), 0);
 	assert_int_equal(rmdir(dir), 0);
 }
@@ -1021,7 +868,7 @@ static void what_is_pinned_and_no_map_is_passed_over(void **state)
 	(void)snprintf(path, sizeof(path), "%s/v%d/program", w->pin_dir, QOSD_ABI);
 	assert_int_equal(bpf_obj_pin(fd, path), 0);
 	(void)close(fd);
-	seen = observe(w);
+	seen = world_observe(w);
 	assert_int_equal(seen.n, 0);
 	assert_int_equal(pins_map(w->pins, "program"), -ENOENT);
 	assert_int_equal(unlink(path), 0);
@@ -1075,7 +922,7 @@ static void send_packets(int n)
 	char command[128];
 
 	(void)snprintf(command, sizeof(command), "ping -q -f -c %d -W 1 -s 1972 127.0.0.1 >/dev/null 2>&1 || true", n);
-	run(command);
+	world_run(command);
 }
 
 static void a_policer_counts_and_drops_what_filters_send_to_it(void **state)
@@ -1084,9 +931,9 @@ static void a_policer_counts_and_drops_what_filters_send_to_it(void **state)
 	struct tc_action_stats stats;
 
 	needs_police();
-	run("ip link set lo up");
+	world_run("ip link set lo up");
 	want_policed_lo(w, 16000, "pass [1]");
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	send_packets(60);
 	stats = stats_of_first(w);
 	assert_true(stats.packets >= 60);
@@ -1101,17 +948,17 @@ static void counters_survive_another_rate_and_another_program(void **state)
 	struct tc_action_stats before, after;
 
 	needs_police();
-	run("ip link set lo up");
+	world_run("ip link set lo up");
 	want_policed_lo(w, 16000, "pass [1]");
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	send_packets(10);
 	before = stats_of_first(w);
 	assert_true(before.packets >= 10);
 	want_policed_lo(w, 32000, "pass [2]");
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	after = stats_of_first(w);
 	assert_true(after.packets >= before.packets);
-	assert_contains(output("tc actions show action police"), "rate 256Kbit");
+	assert_contains(world_output("tc actions show action police"), "rate 256Kbit");
 }
 
 static void every_field_of_a_policer_comes_back(void **state)
@@ -1133,7 +980,7 @@ static void every_field_of_a_policer_comes_back(void **state)
 	want_police(w, 3, UINT32_MAX);
 	want_police(w, 4, (uint64_t)UINT32_MAX + 1);
 	want_police(w, 5, 1);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 }
 
 static void a_filter_cannot_refer_to_a_policer_that_is_not_there(void **state)
@@ -1147,9 +994,9 @@ static void a_filter_cannot_refer_to_a_policer_that_is_not_there(void **state)
 	want_clsact(w);
 	f = want_filter(w, EGRESS, KOBJ_PREF_PASS, 1, "pass [1]");
 	f->actions[f->n_actions++] = KOBJ_POLICE_FIRST + 1;
-	assert_true(try_apply(w, &done, &why) < 0);
+	assert_true(world_try_apply(w, &done, &why) < 0);
 	assert_true(why.undone);
-	assert_null(strstr(output("tc actions show action police"), "police 0x"));
+	assert_null(strstr(world_output("tc actions show action police"), "police 0x"));
 }
 
 static void a_thousand_policers_are_all_seen(void **state)
@@ -1166,11 +1013,11 @@ static void a_thousand_policers_are_all_seen(void **state)
 		f->classid = 0x10000 + i;
 		f->actions[f->n_actions++] = KOBJ_POLICE_FIRST + i;
 	}
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 	/* Filters let go of their policers only after a while; removing waits for that. */
 	w->want = (struct kobj_set){0};
 	want_clsact(w);
-	apply_and_keep(w);
+	world_apply_and_keep(w);
 }
 
 static void other_peoples_policers_are_not_seen(void **state)
@@ -1179,8 +1026,8 @@ static void other_peoples_policers_are_not_seen(void **state)
 	struct kobj_set seen;
 
 	needs_police();
-	run("tc actions add action police rate 1mbit burst 10k index 7");
-	seen = observe(w);
+	world_run("tc actions add action police rate 1mbit burst 10k index 7");
+	seen = world_observe(w);
 	assert_int_equal(seen.n, 0);
 }
 
@@ -1200,7 +1047,7 @@ static void entries_that_are_refused_as_a_whole_are_not_counted(void **state)
 
 int main(void)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 	const struct CMUnitTest tests[] = {
 		CASE(everything_is_made_and_seen_as_it_was_asked_for),
 		CASE(one_program_serves_all_filters_of_its_name),
