@@ -11,19 +11,20 @@ needs_root
 
 netns host out c1 c2 cap
 cable host eth0 out eth0
-cable host v1 c1 eth0
-cable host v2 c2 eth0
 cable host tap0 cap tap0
 address host eth0 10.0.0.1/24 fd00:9::1/64
 address out eth0 10.0.0.2/24 fd00:9::2/64
 ip -n "$prefix-out" route add 10.88.0.0/16 via 10.0.0.1
 ip -n "$prefix-out" -6 route add fd00:88::/32 via fd00:9::1
-for i in 1 2; do
-	address host "v$i" "10.88.$i.1/24" "fd00:88:$i::1/64"
-	address "c$i" eth0 "10.88.$i.2/24" "fd00:88:$i::2/64"
-	ip -n "$prefix-c$i" route add default via "10.88.$i.1"
-	ip -n "$prefix-c$i" -6 route add default via "fd00:88:$i::1"
-done
+
+container() # NUMBER: its cable, addresses and ways out
+{
+	behind host "v$1" "10.88.$1.1/24" "c$1" eth0 "10.88.$1.2/24" "fd00:88:$1::2/64"
+	address host "v$1" "fd00:88:$1::1/64"
+	ip -n "$prefix-c$1" -6 route add default via "fd00:88:$1::1"
+}
+container 1
+container 2
 
 # ---- who talks to whom ----
 
@@ -101,24 +102,26 @@ by_stack()
 		/proc/net/snmp /proc/net/snmp6
 }
 
-past_stack() # COMMAND..: it succeeds, and the stack forwards nothing for it
+# The command succeeds, and what the stack has forwarded is afterwards as much as before, or more.
+stack_forwards() # -eq|-gt COMMAND..
 {
-	local before after
+	local than=$1 before after
+	shift
 	before=$(by_stack)
 	"$@" || return
 	after=$(by_stack)
 	echo "the stack forwarded $((after - before)) packets"
-	[ "$before" -eq "$after" ]
+	test "$after" "$than" "$before"
 }
 
-through_stack()
+past_stack() # COMMAND..
 {
-	local before after
-	before=$(by_stack)
-	"$@" || return
-	after=$(by_stack)
-	echo "the stack forwarded $((after - before)) packets"
-	[ "$after" -gt "$before" ]
+	stack_forwards -eq "$@"
+}
+
+through_stack() # COMMAND..
+{
+	stack_forwards -gt "$@"
 }
 
 ctl_and_wait() # ARG..: and lets some packets come
@@ -281,11 +284,7 @@ talk out 10.88.2.2 >/dev/null 2>&1
 check "it works as before" past_stack talk out 10.88.2.2
 ip -n "$prefix-host" link del v2
 check "deleted: not there" within 20 is_state in2 "away: not there"
-cable host v2 c2 eth0
-address host v2 10.88.2.1/24 fd00:88:2::1/64
-address c2 eth0 10.88.2.2/24 fd00:88:2::2/64
-ip -n "$prefix-c2" route add default via 10.88.2.1
-ip -n "$prefix-c2" -6 route add default via fd00:88:2::1
+container 2
 check "made again under the same name" within 20 is_state in2 "on: "
 talk out 10.88.2.2 fd00:88:2::2 >/dev/null 2>&1
 check "traffic takes the fast path again, both ways" past_stack talk out 10.88.2.2 fd00:88:2::2
