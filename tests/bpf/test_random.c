@@ -718,7 +718,7 @@ static uint32_t next_packet(struct trial *run, bool ethernet, struct reading *re
 /* Addresses that random packets have, in one of the two maps that a set's single addresses are in. */
 static void fill_sets(void)
 {
-	struct qosd_set_conf conf = {.timeout_ns = 60000000000u};
+	struct qosd_set_conf conf = {.timeout_ns = 1000000};
 	struct qosd_learned in_time = {.last_ns = ~0ull >> 2}, late = {.last_ns = 0};
 	struct qosd_written written = {0};
 
