@@ -7,9 +7,8 @@
 #ifndef QOSD_FORWARD_BPF_H
 #define QOSD_FORWARD_BPF_H
 
-#define NO_WHY  (-1)
-#define GO_ON   100    /* no TC_ACT_*: a copy was sent, later rules may take the packet */
-#define V4_MORE 0x3fff /* more fragments, or an offset */
+#define NO_WHY (-1)
+#define GO_ON  100 /* no TC_ACT_*: a copy was sent, later rules may take the packet */
 
 /* pkt_type, include/uapi/linux/if_packet.h */
 #define TYPE_HOST      0
@@ -25,7 +24,7 @@ struct parcel {
 	struct qosd_addr src, dst;
 	__u32 l3_off, length; /* of one segment's IP packet */
 	__u32 packets, bytes; /* segments, and their frames */
-	__u32 v6, hop_limit, proto, tos, sport, dport;
+	__u32 v6, hop_limit, proto, tos, sport, dport, fragment, options;
 };
 
 /* Nothing but a type of packet that one host sends to another may go past the stack. */
@@ -38,28 +37,6 @@ static __always_inline int is_for_others(struct __sk_buff *skb, const struct par
 	if (hook.ingress && type == TYPE_OTHERHOST && (mode == QOSD_FORWARD_NEIGH || mode == QOSD_FORWARD_PEER))
 		return 1;
 	return !address_is_unicast(&p->dst) || address_is_link_local(&p->dst);
-}
-
-static __always_inline int look_at_ipv4(struct __sk_buff *skb, const struct parcel *p)
-{
-	__u8 head[8];
-
-	if (bpf_skb_load_bytes(skb, p->l3_off, head, sizeof(head)))
-		return QOSD_WHY_FAILED;
-	if ((head[6] << 8 | head[7]) & V4_MORE)
-		return QOSD_WHY_FRAGMENT;
-	return (head[0] & 0xf) > 5 ? QOSD_WHY_OPTIONS : NO_WHY;
-}
-
-static __always_inline int look_at_ipv6(struct __sk_buff *skb, const struct parcel *p)
-{
-	__u8 head[8];
-
-	if (bpf_skb_load_bytes(skb, p->l3_off, head, sizeof(head)))
-		return QOSD_WHY_FAILED;
-	if (head[6] == IPPROTO_FRAGMENT)
-		return QOSD_WHY_FRAGMENT;
-	return is_extension(head[6]) && head[6] != IPPROTO_AH ? QOSD_WHY_OPTIONS : NO_WHY;
 }
 
 /* The kernel knows at once that a device is gone, the daemon a moment later. */
@@ -76,8 +53,6 @@ static __always_inline int look_at_device(struct __sk_buff *skb, const struct pa
 static __always_inline int find_obstacle(struct __sk_buff *skb, const struct parcel *p,
 					 const struct qosd_forward_conf *c, const struct qosd_target *t)
 {
-	int why;
-
 	if (!t->ifindex)
 		return QOSD_WHY_AWAY;
 	if (c->mode == QOSD_FORWARD_CLONE)
@@ -92,8 +67,13 @@ static __always_inline int find_obstacle(struct __sk_buff *skb, const struct par
 		return QOSD_WHY_FRAMING;
 	if (p->hop_limit <= 1)
 		return QOSD_WHY_TTL;
-	why = p->v6 ? look_at_ipv6(skb, p) : look_at_ipv4(skb, p);
-	return why != NO_WHY ? why : look_at_device(skb, p, t->ifindex);
+	if (p->fragment)
+		return QOSD_WHY_FRAGMENT;
+	if (p->options)
+		return QOSD_WHY_OPTIONS;
+	if (c->mode == QOSD_FORWARD_NEIGH && !c->nexthop) /* find_route looks at it */
+		return NO_WHY;
+	return look_at_device(skb, p, t->ifindex);
 }
 
 /* ---- mode neigh: who is next ---- */
@@ -169,7 +149,7 @@ static __always_inline int find_route(struct __sk_buff *skb, const struct parcel
 	if (found == BPF_FIB_LKUP_RET_FRAG_NEEDED)
 		return QOSD_WHY_TOO_BIG;
 	if ((found != BPF_FIB_LKUP_RET_SUCCESS && found != BPF_FIB_LKUP_RET_NO_NEIGH) || f.ifindex != t->ifindex)
-		return QOSD_WHY_NO_ROUTE;
+		return look_at_device(skb, p, t->ifindex) == QOSD_WHY_AWAY ? QOSD_WHY_AWAY : QOSD_WHY_NO_ROUTE;
 	nh->nh_family = f.family; /* of the gateway: IPv4 may go by way of IPv6 */
 	if (f.family == FAMILY_V4) {
 		nh->ipv4_nh = f.ipv4_dst;
@@ -184,24 +164,31 @@ static __always_inline int find_route(struct __sk_buff *skb, const struct parcel
 
 /* ---- what changes on the way ---- */
 
-/* A routed packet has one hop less to go. */
-static __always_inline int take_hop(struct __sk_buff *skb, const struct parcel *p)
+/* A routed packet has one hop less to go. The sum of an IPv4 header follows as in ip_decrease_ttl (include/net/ip.h,
+ * RFC 1624), and that of the whole packet stays; IPv6's has to follow what the card may have summed up. */
+static __always_inline int take_hop_ipv4(struct __sk_buff *skb)
 {
-	__u32 at = p->l3_off + (p->v6 ? 6 : 8); /* next header and hop limit; TTL and protocol */
-	__u8 was[2], is[2];
+	struct iphdr *ip = (void *)(long)skb->data + hook.l2_len;
+	__u32 sum;
 
-	if (bpf_skb_load_bytes(skb, at, was, sizeof(was)))
-		return -1;
-	is[0] = was[0];
-	is[1] = was[1];
-	if (p->v6) {
-		is[1]--;
-		return bpf_skb_store_bytes(skb, at, is, sizeof(is), BPF_F_RECOMPUTE_CSUM);
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end) {
+		if (bpf_skb_pull_data(skb, hook.l2_len + sizeof(*ip)))
+			return -1;
+		ip = (void *)(long)skb->data + hook.l2_len;
+		if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+			return -1;
 	}
-	is[0]--;
-	if (bpf_l3_csum_replace(skb, p->l3_off + 10, bpf_htons(was[0] << 8), bpf_htons(is[0] << 8), 2))
-		return -1;
-	return bpf_skb_store_bytes(skb, at, is, sizeof(is), 0);
+	sum = ip->check + bpf_htons(0x0100);
+	ip->check = sum + (sum >= 0xffff);
+	ip->ttl--;
+	return 0;
+}
+
+static __always_inline int take_hop_ipv6(struct __sk_buff *skb, const struct parcel *p)
+{
+	__u8 hop_limit = p->hop_limit - 1;
+
+	return bpf_skb_store_bytes(skb, p->l3_off + 7, &hop_limit, sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
 }
 
 /* From a device without an Ethernet header: one is put in front. */
@@ -220,7 +207,7 @@ static __always_inline int change(struct __sk_buff *skb, const struct parcel *p,
 	int routed = c->mode == QOSD_FORWARD_NEIGH || c->mode == QOSD_FORWARD_PEER;
 
 	/* What leaves by an egress hook has been routed before. */
-	if (routed && hook.ingress && take_hop(skb, p))
+	if (routed && hook.ingress && (p->v6 ? take_hop_ipv6(skb, p) : take_hop_ipv4(skb)))
 		return -1;
 	/* A tag is the link's that the packet came by; a VLAN device has its own. */
 	if (skb->vlan_present && (routed || t->vlan || !t->l2_len) && bpf_skb_vlan_pop(skb))

@@ -21,6 +21,8 @@
 #define ETHERTYPE_8021Q  0x8100
 #define ETHERTYPE_8021AD 0x88a8
 #define ETHERTYPE_PPPOE  0x8864 /* session; discovery is not IP */
+#define IPV4_MORE        0x2000 /* of frag_off: more fragments, */
+#define IPV4_OFFSET      0x1fff /* and where this one belongs */
 #define PPP_IPV4         0x0021
 #define PPP_IPV6         0x0057
 #define GSO_BY_FRAGS     0xffff /* in gso_size: segments of many sizes (SCTP) */
@@ -43,7 +45,8 @@ enum packet_want {
 	WANT_UDP_PORTS = 4, /* for DHCP, where no rule asks for ports */
 	WANT_ICMP_TYPE = 8,
 	WANT_ND_TARGET = 16,
-	WANT_POLICY = 32, /* without it: only what teaches of the sender */
+	WANT_POLICY = 32,  /* without it: only what teaches of the sender */
+	WANT_FORWARD = 64, /* fragment and options */
 };
 
 struct packet {
@@ -61,6 +64,8 @@ struct packet {
 	__u8 tos; /* or traffic class: DSCP and ECN */
 	__u8 hop_limit;
 	__u8 has_target;
+	__u8 fragment; /* the first, or behind it */
+	__u8 options;  /* IPv4's, or an extension header that every hop may have to look at */
 };
 
 /* ---- the cursor ---- */
@@ -226,11 +231,15 @@ static __always_inline int parse_ipv4(struct cursor *c, struct packet *p, __u32 
 	p->l3_off = c->off;
 	total = bpf_ntohs(ip->tot_len);
 	p->length = total;
+	if (want & WANT_FORWARD) {
+		p->fragment = (ip->frag_off & bpf_htons(IPV4_MORE | IPV4_OFFSET)) != 0;
+		p->options = ip->ihl > 5;
+	}
 	/* Behind the IP packet there may be Ethernet's padding, which is no header. A merged packet says the length of
 	 * one segment or of nothing (BIG TCP: 0). */
 	if (!c->skb->gso_size && c->end > c->off + total)
 		c->end = c->off + total;
-	*there = !(ip->frag_off & bpf_htons(0x1fff));
+	*there = !(ip->frag_off & bpf_htons(IPV4_OFFSET));
 	c->off += ip->ihl * 4;
 	return ip->protocol;
 }
@@ -285,7 +294,7 @@ static __always_inline int parse_extensions(struct cursor *c, __u32 next, int *t
 	return e.next & 0xff;
 }
 
-static __always_inline int parse_ipv6(struct cursor *c, struct packet *p, int *there)
+static __always_inline int parse_ipv6(struct cursor *c, struct packet *p, __u32 want, int *there)
 {
 	struct ipv6hdr room, *ip = cursor_look(c, &room, sizeof(*ip));
 	__u32 total, next;
@@ -303,6 +312,10 @@ static __always_inline int parse_ipv6(struct cursor *c, struct packet *p, int *t
 	if (!c->skb->gso_size && c->end > c->off + total)
 		c->end = c->off + total;
 	next = ip->nexthdr;
+	if (want & WANT_FORWARD) {
+		p->fragment = next == IPPROTO_FRAGMENT;
+		p->options = is_extension(next) && next != IPPROTO_FRAGMENT && next != IPPROTO_AH;
+	}
 	c->off += sizeof(*ip);
 	*there = 1;
 	return is_extension(next) ? parse_extensions(c, next, there) : (int)next;
@@ -415,7 +428,7 @@ static __always_inline enum packet_kind parse_packet(struct __sk_buff *skb, __u3
 	if (proto == ETHERTYPE_IPV4)
 		proto = parse_ipv4(&c, p, want, &there);
 	else if (proto == ETHERTYPE_IPV6)
-		proto = parse_ipv6(&c, p, &there);
+		proto = parse_ipv6(&c, p, want, &there);
 	else if (proto >= 0)
 		return PACKET_OTHER;
 	if (proto < 0)

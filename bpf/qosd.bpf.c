@@ -274,6 +274,8 @@ static __always_inline void wrap(struct __sk_buff *skb, const struct packet *p, 
 	out->tos = p->tos;
 	out->sport = p->sport;
 	out->dport = p->dport;
+	out->fragment = p->fragment;
+	out->options = p->options;
 }
 
 /* Behind the policy's filters: the first rule that holds takes the packet past the stack; copies go on the way. */
@@ -287,7 +289,8 @@ int forward(struct __sk_buff *skb)
 
 	if (is_bypassed() || is_off(0))
 		return TC_ACT_UNSPEC;
-	if (parse_packet(skb, hook.l2_len, wants(), &p) != PACKET_IP || is_exempt(&p) || match_rules(skb, &p, &b))
+	if (parse_packet(skb, hook.l2_len, wants() | WANT_FORWARD, &p) != PACKET_IP || is_exempt(&p) ||
+	    match_rules(skb, &p, &b))
 		return TC_ACT_UNSPEC;
 	if (first_rule(&b, 0) < 0)
 		return TC_ACT_UNSPEC;
