@@ -580,7 +580,7 @@ static uint64_t class_rate(struct builder *b, const struct model_hook *h, const 
 	return Bps;
 }
 
-/* Where per has no rate, the class's is that of each key and there is none of all together. */
+/* Where per has no rate in either direction, the class's is that of each key and there is none of all together. */
 static void build_per(struct builder *b, const struct model_hook *h, struct model_class *c, const struct w_class *w)
 {
 	const struct w_per *per = &w->per;
@@ -590,7 +590,7 @@ static void build_per(struct builder *b, const struct model_hook *h, struct mode
 		return;
 	out->pos = out->rate_pos = per->pos;
 	out->rate_Bps = class_rate(b, h, &per->rate, 0, &out->rate_pos);
-	if (!out->rate_Bps) {
+	if (!per->rate.up.set && !per->rate.down.set) {
 		out->rate_Bps = c->rate_Bps;
 		out->rate_pos = c->rate_pos;
 		c->rate_Bps = 0;

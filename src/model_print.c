@@ -663,7 +663,14 @@ static void print_remark(FILE *out, int indent, const struct w_remark *r)
 	(void)fputs("}\n", out);
 }
 
-static void print_per(FILE *out, int indent, const struct model_per *per)
+/* Keys that have only the rates of the set in this direction: they have one in the other, the policy says, and as this
+ * is not used there, any will do. */
+static void print_no_key_rate(FILE *out, bool up)
+{
+	(void)fprintf(out, ", rate: {%s: 8bit}} # none %s\n", up ? "down" : "up", up ? "up" : "down");
+}
+
+static void print_per(FILE *out, int indent, const struct model_per *per, bool up)
 {
 	static const char *const keys[] = {
 		[PER_LOCAL] = "local", [PER_REMOTE] = "remote", [PER_SRC] = "src", [PER_DST] = "dst"};
@@ -677,12 +684,13 @@ static void print_per(FILE *out, int indent, const struct model_per *per)
 	(void)fprintf(out, ", prefix4: %u, prefix6: %u, max: %" PRIu32 ", timeout: %s", per->prefix4, per->prefix6,
 		      per->max, text_format_time(text, per->timeout_ns));
 	if (per->rate_Bps)
-		(void)fprintf(out, ", rate: %s", text_format_rate(text, per->rate_Bps));
-	(void)fputs("}\n", out);
+		(void)fprintf(out, ", rate: %s}\n", text_format_rate(text, per->rate_Bps));
+	else
+		print_no_key_rate(out, up);
 }
 
 /* A class with per: the burst is of each key as well, so that it stays a time or a size as it was written. */
-static void print_key_rates(FILE *out, int indent, const struct model_class *c)
+static void print_key_rates(FILE *out, int indent, const struct model_class *c, bool up)
 {
 	const struct model_per *per = &c->per;
 	char time[TEXT_MAX], size[TEXT_MAX];
@@ -695,15 +703,15 @@ static void print_key_rates(FILE *out, int indent, const struct model_class *c)
 		(void)fprintf(out, "%*s# burst: %s of a rate, and at least %s\n", indent, "", time, size);
 	else if (per->burst_ns || per->burst_bytes)
 		(void)fprintf(out, "%*sburst: %s\n", indent, "", per->burst_ns ? time : size);
-	print_per(out, indent, per);
+	print_per(out, indent, per, up);
 }
 
-static void print_police(FILE *out, int indent, const struct model_class *c)
+static void print_police(FILE *out, int indent, const struct model_class *c, bool up)
 {
 	char mtu[TEXT_MAX];
 
 	if (c->per.key)
-		print_key_rates(out, indent, c);
+		print_key_rates(out, indent, c, up);
 	else
 		print_rate(out, indent, c);
 	if (c->mtu)
@@ -714,15 +722,15 @@ static void print_police(FILE *out, int indent, const struct model_class *c)
 }
 
 /* The burst is not written: it counts only where the kernel has no fq. */
-static void print_edt_rate(FILE *out, int indent, const struct model_class *c, enum engine engine)
+static void print_edt_rate(FILE *out, int indent, const struct model_class *c, const struct model_hook *h)
 {
 	char rate[TEXT_MAX], burst[TEXT_MAX];
 
 	if (c->rate_Bps)
 		(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(rate, c->rate_Bps));
 	if (c->per.key)
-		print_per(out, indent, &c->per);
-	if (engine == ENGINE_AUTO && c->rate_Bps)
+		print_per(out, indent, &c->per, h->up);
+	if (h->engine == ENGINE_AUTO && c->rate_Bps)
 		(void)fprintf(out, "%*s# without fq policed, with a burst of %s\n", indent, "",
 			      text_format_size(burst, c->burst));
 }
@@ -731,7 +739,7 @@ static void print_edt_root(FILE *out, int indent, const struct model_hook *h)
 {
 	char horizon[TEXT_MAX], ecn[TEXT_MAX] = "off";
 
-	print_edt_rate(out, indent, h->root, h->engine);
+	print_edt_rate(out, indent, h->root, h);
 	if (h->ecn_ns)
 		text_format_time(ecn, h->ecn_ns);
 	(void)fprintf(out, "%*shorizon: %s\n%*secn: %s\n", indent, "", text_format_time(horizon, h->horizon_ns), indent,
@@ -750,8 +758,8 @@ static void print_classes(FILE *out, int indent, const struct model_class *paren
 		put_text(out, c->name);
 		(void)fputc('\n', out);
 		switch (h->type) {
-		case POLICY_POLICE: print_police(out, indent + 4, c); break;
-		case POLICY_EDT: print_edt_rate(out, indent + 4, c, h->engine); break;
+		case POLICY_POLICE: print_police(out, indent + 4, c, h->up); break;
+		case POLICY_EDT: print_edt_rate(out, indent + 4, c, h); break;
 		case POLICY_HTB: print_htb(out, indent + 4, c); break;
 		}
 		print_remark(out, indent + 4, &c->remark);

@@ -47,6 +47,9 @@ static void round_trip(const char *file)
 	/* all but the comment that says which policy a variant was */
 	text = model_print(a, again);
 	assert_string_equal(model_print(a, build(a, "printed again", text)), text);
+	/* what the history keeps */
+	text = model_print_whole(a, build(a, "whole", model_print_whole(a, m)));
+	assert_string_equal(model_print_whole(a, build(a, "whole again", text)), text);
 	diag_free(d);
 	arena_free(a);
 }
