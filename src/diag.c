@@ -61,31 +61,12 @@ void diag_free(struct diag *d)
 	free(d);
 }
 
-/* Terminals obey control characters: none of a file's or a name's may reach one. Nor what is not UTF-8. In place. */
-static char *harmless(char *s)
-{
-	size_t len = strlen(s), out = 0, n;
-	uint32_t code;
-
-	for (size_t i = 0; i < len; i += n ? n : 1) {
-		n = text_utf8(s + i, len - i, &code);
-		if (n && code >= 0x20 && !(code >= 0x7f && code < 0xa0)) {
-			memmove(s + out, s + i, n);
-			out += n;
-		} else {
-			s[out++] = n && code == '\t' ? ' ' : '?';
-		}
-	}
-	s[out] = '\0';
-	return s;
-}
-
 uint32_t diag_add_source(struct diag *d, const char *name, const char *text, size_t len)
 {
 	struct source *s = vec_add(d->arena, &d->sources);
 	size_t line = 0;
 
-	s->name = harmless(arena_strdup(d->arena, name));
+	s->name = text_harmless(arena_strdup(d->arena, name), false);
 	s->text = arena_strndup(d->arena, text, len);
 	s->len = len;
 	for (const char *p = s->text, *end = p + len; p; line++) {
@@ -160,7 +141,7 @@ static void add(struct diag *d, enum diag_level level, struct pos pos, const cha
 
 	(void)vsnprintf(text, sizeof(text), fmt, ap); /* cut where longer */
 	cut_utf8(text, sizeof(text));
-	harmless(text);
+	text_harmless(text, false);
 	if (level == DIAG_NOTE) {
 		if (d->dropping || d->notes >= NOTES_MAX)
 			return;
@@ -299,7 +280,7 @@ const char *diag_source_line(struct diag *d, struct pos pos)
 
 	if (!s || !find_line(s, pos.line, &line, &len))
 		return "";
-	return harmless(arena_strndup(d->arena, line, len < SHOWN_WIDTH ? len : SHOWN_WIDTH));
+	return text_harmless(arena_strndup(d->arena, line, len < SHOWN_WIDTH ? len : SHOWN_WIDTH), false);
 }
 
 static bool inside_character(char c)
@@ -331,7 +312,7 @@ static void print_line(const struct source *s, struct pos pos, FILE *out)
 	for (size_t i = 0; i < n; i++)
 		if (!shown[i])
 			shown[i] = '?';
-	(void)fprintf(out, "    %s\n    ", harmless(shown));
+	(void)fprintf(out, "    %s\n    ", text_harmless(shown, false));
 	for (size_t i = from; i < col; i++)
 		if (!inside_character(line[i]))
 			(void)fputc(' ', out);

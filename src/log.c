@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "text.h"
+
 static const char *log_name = "";
 static enum log_level log_limit = LOG_LEVEL_INFO;
 static bool log_to_journal;
@@ -42,6 +44,7 @@ __attribute__((format(printf, 2, 0))) static void log_line(enum log_level level,
 	if (log_to_journal)
 		(void)snprintf(priority, sizeof(priority), "<%d>", journal_priority[level]); /* always fits */
 	(void)vsnprintf(text, sizeof(text), fmt, ap);                                        /* a longer line is cut */
+	text_harmless(text, false);
 	/* The journal knows the name and the level already. A standard error that cannot be written is nobody's. */
 	if (log_to_journal)
 		(void)fprintf(stderr, "%s%s\n", priority, text);

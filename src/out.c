@@ -111,18 +111,6 @@ static const char *title(struct arena *a, const char *key)
 	return t;
 }
 
-/* Control characters, C0 and C1, would be commands to a terminal. */
-static char *harmless(char *s, bool keep_lines)
-{
-	for (unsigned char *c = (unsigned char *)s; *c; c++) {
-		if ((*c < 0x20 && !(keep_lines && (*c == '\n' || *c == '\t'))) || *c == 0x7f)
-			*c = '?';
-		else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
-			c[0] = c[1] = '?';
-	}
-	return s;
-}
-
 static const char *number_text(struct arena *a, const char *key, json_int_t n)
 {
 	const struct unit *u = unit_of(key);
@@ -138,7 +126,7 @@ static const char *value_text(struct arena *a, const char *key, const json_t *v)
 	size_t i;
 
 	switch (json_typeof(v)) {
-	case JSON_STRING: return harmless(arena_strdup(a, json_string_value(v)), false);
+	case JSON_STRING: return text_harmless(arena_strdup(a, json_string_value(v)), false);
 	case JSON_INTEGER: return number_text(a, key, json_integer_value(v));
 	case JSON_REAL: return arena_printf(a, "%.2f", json_real_value(v));
 	case JSON_TRUE: return "yes";
@@ -304,7 +292,7 @@ static void print_block(struct out *o, const char *text)
 {
 	size_t n = strlen(text);
 
-	fputs(harmless(arena_strdup(o->a, text), true), o->to);
+	fputs(text_harmless(arena_strdup(o->a, text), true), o->to);
 	if (n && text[n - 1] != '\n')
 		fputc('\n', o->to);
 }

@@ -52,26 +52,31 @@ struct command {
 	int (*run)(const struct cli *c, int argc, char **argv);
 };
 
+/* One line: names in it may be any bytes. */
+__attribute__((format(printf, 1, 0))) static void complain_line(const char *fmt, va_list ap, const char *end)
+{
+	struct arena *a = arena_new();
+
+	fprintf(stderr, "qosctl: %s%s\n", text_harmless(arena_vprintf(a, fmt, ap), false), end);
+	arena_free(a);
+}
+
 __attribute__((format(printf, 1, 2))) static void complain(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("qosctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	complain_line(fmt, ap, "");
 	va_end(ap);
-	fputc('\n', stderr);
 }
 
 __attribute__((format(printf, 1, 2))) static int usage_error(const char *fmt, ...)
 {
 	va_list ap;
 
-	fputs("qosctl: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	complain_line(fmt, ap, "; see qosctl help");
 	va_end(ap);
-	fputs("; see qosctl help\n", stderr);
 	return EXIT_USAGE;
 }
 

@@ -849,3 +849,24 @@ size_t text_utf8(const char *s, size_t len, uint32_t *code)
 	*code = c;
 	return n;
 }
+
+char *text_harmless(char *s, bool keep_lines)
+{
+	size_t len = strlen(s), out = 0, n;
+	uint32_t code;
+
+	for (size_t i = 0; i < len; i += n ? n : 1) {
+		bool kept;
+
+		n = text_utf8(s + i, len - i, &code);
+		kept = n && keep_lines && (code == '\n' || code == '\t');
+		if (kept || (n && code >= 0x20 && !(code >= 0x7f && code < 0xa0))) {
+			memmove(s + out, s + i, n);
+			out += n;
+		} else {
+			s[out++] = n && code == '\t' ? ' ' : '?';
+		}
+	}
+	s[out] = '\0';
+	return s;
+}

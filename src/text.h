@@ -81,4 +81,8 @@ const char *text_closest_icmp_type(const char *s);
 /* Bytes of the UTF-8 character at s, and its code; 0 where it is none. */
 size_t text_utf8(const char *s, size_t len, uint32_t *code);
 
+/* Terminals obey control characters (C0, C1, DEL): none of a file's or a name's may reach one. They become '?', as does
+ * what is not UTF-8; a tab becomes a blank. keep_lines: newlines and tabs stay. In place, never longer; returns s. */
+char *text_harmless(char *s, bool keep_lines);
+
 #endif

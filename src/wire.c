@@ -15,6 +15,7 @@
 
 #include "diag.h"
 #include "mem.h"
+#include "text.h"
 
 /* Lists of every address of a large set are the longest answers: about 200 bytes each. */
 #define REPLY_MAX (256u * 1024u * 1024u)
@@ -88,41 +89,16 @@ void wire_request_clear(struct wire_request *r)
 	memset(r, 0, sizeof(*r));
 }
 
-/* Length of the UTF-8 character at s (RFC 3629: shortest form, no surrogates, up to U+10FFFF), 0 if it is none. */
-static size_t utf8_length(const unsigned char *s, size_t len)
-{
-	static const struct {
-		unsigned char mask, lead;
-		uint32_t least;
-	} forms[] = {{0x80, 0x00, 0}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
-
-	for (size_t n = 1; n <= 4; n++) {
-		uint32_t c;
-
-		if ((s[0] & forms[n - 1].mask) != forms[n - 1].lead)
-			continue;
-		if (n > len)
-			return 0;
-		c = s[0] & (unsigned char)~forms[n - 1].mask;
-		for (size_t i = 1; i < n; i++) {
-			if ((s[i] & 0xc0) != 0x80)
-				return 0;
-			c = c << 6 | (s[i] & 0x3f);
-		}
-		return c < forms[n - 1].least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n;
-	}
-	return 0;
-}
-
 json_t *wire_text_n(const char *s, size_t len)
 {
 	static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
 	char *clean = xmalloc(len * 3);
 	size_t used = 0;
+	uint32_t code;
 	json_t *text;
 
 	for (size_t i = 0; i < len;) {
-		size_t n = s[i] ? utf8_length((const unsigned char *)s + i, len - i) : 0;
+		size_t n = s[i] ? text_utf8(s + i, len - i, &code) : 0;
 
 		memcpy(clean + used, n ? s + i : replacement, n ? n : 3);
 		used += n ? n : 3;

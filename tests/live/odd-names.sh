@@ -50,6 +50,15 @@ check "every answer is JSON" all_json
 check "an interface is there under a name that can be shown" contains \
 	"$(ctl a --json show interfaces | jq -r '.interfaces[].interface')" $'^w\uFFFDn.\uFFFD$'
 
+unheard_of()
+{
+	ctl a show sets $'x\e[2J\xff' 2>&1
+	ctl a set $'x\e[2J' add 10.0.0.1 2>&1
+	ctl a $'show\e[2J' 2>&1
+	cat "$dir/a/log"
+}
+check "no name commands a terminal, in an answer or in the log" fails grep -q $'\e' <(unheard_of)
+
 kill9_qosd a
 rules "$b" "$a" >"$dir/a/qosd.yaml"
 start_qosd a router

@@ -153,7 +153,7 @@ static void test_units(void **state)
 static void test_control_characters(void **state)
 {
 	(void)state;
-	assert_out("{\"a\": \"x\\u001b[2Jy\\u009bz\"}", OUT_TEXT, "a: x?[2Jy??z\n");
+	assert_out("{\"a\": \"x\\u001b[2Jy\\u009bz\"}", OUT_TEXT, "a: x?[2Jy?z\n");
 	assert_out("{\"a\": [{\"b\": \"x\\ry\\u007f\"}, {\"b\": \"c\"}]}", OUT_TEXT, "B\nx?y?\nc\n");
 }
 

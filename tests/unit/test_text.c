@@ -603,6 +603,15 @@ static void utf8(void **state)
 		assert_int_equal(text_utf8(bad[i], strlen(bad[i]), &code), 0);
 }
 
+static void nothing_commands_a_terminal(void **state)
+{
+	char one[] = "a\tb\nc\x1b[2J\x7f \xc2\x9b \xc3\xa4 \xff", lines[] = "a\tb\n\rc";
+
+	(void)state;
+	assert_string_equal(text_harmless(one, false), "a b?c?[2J? ? \xc3\xa4 ?");
+	assert_string_equal(text_harmless(lines, true), "a\tb\n?c");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -632,6 +641,7 @@ int main(void)
 		cmocka_unit_test(a_slip_finds_its_word),
 		cmocka_unit_test(a_quote_is_cut_at_a_character),
 		cmocka_unit_test(utf8),
+		cmocka_unit_test(nothing_commands_a_terminal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
