@@ -8,10 +8,7 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 needs_root
-if ! has_qdisc fq; then
-	skip "traffic that comes by neigh is paced on the uplink" "the kernel has no sch_fq (CONFIG_NET_SCH_FQ)"
-	finish
-fi
+needs_qdisc fq "traffic that comes by neigh is paced on the uplink"
 
 netns host out c1
 behind host eth0 10.0.0.1/24 out eth0 10.0.0.2/24

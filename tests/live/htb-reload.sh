@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 netns router wan lan
 behind router wan0 192.0.2.1/24 wan eth0 192.0.2.2/24
 behind router lan0 198.51.100.1/24 lan eth0 198.51.100.2/24

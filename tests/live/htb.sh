@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 netns router wan lan
 for ns in router wan lan; do
 	at $ns sysctl -qw net.ipv6.conf.default.disable_ipv6=1 # nothing of its own on the line

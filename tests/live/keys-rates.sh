@@ -11,10 +11,7 @@
 
 type=${1:-police}
 needs_root
-if [ "$type" = edt ] && ! has_qdisc fq; then
-	skip "a clock for each address" "the kernel has no sch_fq (CONFIG_NET_SCH_FQ)"
-	finish
-fi
+[ "$type" = police ] || needs_qdisc fq "a clock for each address"
 
 # world sends to the homes behind the router; what is shaped is the router's egress to them.
 netns world router homes

@@ -172,10 +172,11 @@ has_qdisc() # KIND [ARG..]
 	return "$answer"
 }
 
-needs_htb()
+# Without it the sentence (everything) is skipped, and that was the test.
+needs_qdisc() # KIND [SENTENCE]
 {
-	if ! has_qdisc htb; then
-		skip "everything" "the kernel has no sch_htb (CONFIG_NET_SCH_HTB)"
+	if ! has_qdisc "$1"; then
+		skip "${2:-everything}" "the kernel has no sch_$1 (CONFIG_NET_SCH_${1^^})"
 		finish
 	fi
 }

@@ -9,7 +9,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 netns router far other
 daemon_dir a
 cat >"$dir/a/qosd.yaml" <<-'END'

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 netns router far
 odd=$'w\xfcn.\xff'
 cable router "$odd" far e0

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 netns router far
 cable router wan0 far eth0
 address router wan0 10.1.0.1/24

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 netns router far
 cable router wan0 far eth0
 daemon_dir a

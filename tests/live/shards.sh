@@ -10,7 +10,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 if ! has_qdisc pfifo; then
 	skip "everything" "the kernel has no pfifo"
 	finish

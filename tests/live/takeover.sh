@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-needs_htb
+needs_qdisc htb
 netns router far
 for i in 0 1 2; do
 	cable router "lan$i" far "e$i"
