@@ -18,24 +18,6 @@ subscribers() # N [DOWN-OF-THE-MIDDLE]
 	}'
 }
 
-policy()
-{
-	cat <<-END
-		version: 1
-		sets:
-		  subscribers: {file: subscribers.csv}
-		policies:
-		  access:
-		    type: police
-		    engine: bpf
-		    default: subscribers
-		    classes:
-		      - {name: subscribers, per: {key: local, set: subscribers, max: 131072, rate: {up: 1mbit, down: 5mbit}}}
-		interfaces:
-		  wan0: {side: wan, ingress: {policy: access}, egress: {policy: access}}
-	END
-}
-
 # A hash table of 256 for each /24, found by another by its number, so that a packet is compared with few.
 tc_batch() # N
 {
@@ -161,7 +143,8 @@ measure_qosd() # N
 	daemon_dir "$name"
 	printf 'version: 1\n' >"$dir/$name/qosd.yaml"
 	start_qosd "$name" "$name" || return
-	policy >"$dir/$name/qosd.yaml"
+	subscribers_policy "max: 131072, rate: {up: 1mbit, down: 5mbit}" \
+		"wan0: {side: wan, ingress: {policy: access}, egress: {policy: access}}" >"$dir/$name/qosd.yaml"
 	subscribers "$n" >"$dir/$name/subscribers.csv"
 	began=$(moment)
 	ctl "$name" reload >"$dir/reload" 2>&1 || { cat "$dir/reload"; return 1; }

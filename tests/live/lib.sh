@@ -264,6 +264,24 @@ sharing_policy() # NAME ENGINE
 	sed "s/engine: auto /engine: $2 /" "$example/qosd.yaml" >"$dir/$1/qosd.yaml"
 }
 
+# A policy that limits each address on its own; those in subscribers.csv beside it have their rates there.
+subscribers_policy() # WHAT-ELSE-PER-SAYS INTERFACES
+{
+	cat <<-END
+		version: 1
+		sets:
+		  subscribers: {file: subscribers.csv}
+		policies:
+		  access:
+		    type: police
+		    default: all
+		    classes:
+		      - {name: all, per: {key: local, set: subscribers, $1}}
+		interfaces:
+		  $2
+	END
+}
+
 # Daemon NAME lives in $dir/NAME: qosd.yaml (the caller writes it), run, state, pins, log.
 daemon_dir() # NAME
 {

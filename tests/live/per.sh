@@ -19,20 +19,7 @@ daemon_dir d
 for i in {1..10}; do
 	echo "10.7.0.$i,${rates[i - 1]},1mbit"
 done >"$dir/d/subscribers.csv"
-cat >"$dir/d/qosd.yaml" <<-END
-	version: 1
-	sets:
-	  subscribers: {file: subscribers.csv}
-	policies:
-	  access:
-	    type: police
-	    default: all
-	    classes:
-	      - name: all
-	        per: {key: local, set: subscribers, rate: 500kbit, max: 64, timeout: 10s}
-	interfaces:
-	  lan0: {side: lan, ingress: {policy: access}}
-END
+subscribers_policy "rate: 500kbit, max: 64, timeout: 10s" "lan0: {side: lan, ingress: {policy: access}}" >"$dir/d/qosd.yaml"
 check "qosd starts" start_qosd d router
 
 # ---- everybody his own ----
