@@ -102,9 +102,8 @@ bool meter_ring_rates(const struct meter_ring *r, const struct meter_clock *c, u
 	bps[1] = over_ones(r, c, 10);
 	from = r->first > oldest ? r->first : oldest;
 	from = (from + 9) / 10 * 10; /* what is remembered that far back */
-	bps[2] = c->tick - r->first <= 10 || from >= c->tick
-			 ? bps[1]
-			 : since(r, c, r->ten[from / 10 % TENS], c->ten_ns[from / 10 % TENS]);
+	/* The last ten say more than fewer. */
+	bps[2] = from + 10 >= c->tick ? bps[1] : since(r, c, r->ten[from / 10 % TENS], c->ten_ns[from / 10 % TENS]);
 	return true;
 }
 

@@ -76,6 +76,18 @@ static void test_over_what_there_is(void **state)
 	}
 }
 
+/* What is remembered of long ago is every tenth: at first that may be a moment ago. */
+static void test_the_longest_window_is_no_shorter_than_the_next(void **state)
+{
+	struct fixture f = {0};
+
+	(void)state;
+	run(&f, 1, 0);
+	run(&f, 9, 10 * MBIT);
+	run(&f, 2, 0);
+	assert_rates(&f, 0, 8000000, 8000000);
+}
+
 static void test_late_ticks(void **state)
 {
 	struct fixture f = {0};
@@ -120,6 +132,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_three_windows),
 		cmocka_unit_test(test_over_what_there_is),
+		cmocka_unit_test(test_the_longest_window_is_no_shorter_than_the_next),
 		cmocka_unit_test(test_late_ticks),
 		cmocka_unit_test(test_who_was_away_begins_anew),
 		cmocka_unit_test(test_counters_that_begin_anew),
