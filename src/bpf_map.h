@@ -25,9 +25,11 @@ int bpf_map_observe(int fd, struct kobj_map *out, uint32_t *id, char *name);
 
 /* Puts the map into the outer map's slot; fd -1 empties the slot, empty or not before. */
 int bpf_map_set_slot(int outer_fd, uint32_t slot, int fd);
-/* Calls fn with every entry. An array's values of nothing but zeros are no entries. key and value are good until fn
- * returns. Stops at fn's first negative return. */
-int bpf_map_each(int fd, int (*fn)(void *ctx, const void *key, const void *value), void *ctx);
+/* Calls fn with every entry, by key as memcmp sorts them. An array's values of nothing but zeros are no entries. key
+ * and value are good until fn returns. Stops at fn's first negative return. Tells expect, if it is not NULL, before how
+ * many there are in a map that is no array. */
+int bpf_map_each(int fd, void (*expect)(void *ctx, size_t n), int (*fn)(void *ctx, const void *key, const void *value),
+		 void *ctx);
 /* Writes one entry, new or not. */
 int bpf_map_put(int fd, const struct kobj_entry *e);
 /* Writes n entries of one map; *done says how many are written when it fails. */

@@ -100,6 +100,12 @@ static const char *why_rebuilt(const struct kobj *old, const struct kobj *new)
 	return kobj_kinds[old->kind]->fixed(old, new);
 }
 
+/* Nothing hangs on these, nor do they on what may be built anew. There may be 100,000 entries. */
+static bool is_for_itself(enum kobj_kind kind)
+{
+	return kind == KOBJ_MAP || kind == KOBJ_ENTRY || kind == KOBJ_ACTION;
+}
+
 /* Does anything go that other objects hang on and that is not taken down one by one? */
 static bool is_lost(struct builder *b, size_t i)
 {
@@ -121,7 +127,8 @@ static void decide_fates(struct builder *b)
 {
 	b->fate = arena_array(b->a, b->observed->n ? b->observed->n : 1, sizeof(*b->fate));
 	for (size_t i = 0; i < b->observed->n; i++)
-		(void)is_lost(b, i); /* remembered */
+		if (!is_for_itself(b->observed->v[i].kind))
+			(void)is_lost(b, i); /* remembered */
 }
 
 static bool has_fate(const struct builder *b, const struct kobj *old)

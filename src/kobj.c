@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <linux/pkt_sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bpf_map.h"
 #include "ifb.h"
@@ -25,15 +26,84 @@ int kobj_cmp(const struct kobj *a, const struct kobj *b)
 	return kobj_kinds[a->kind]->cmp(a, b);
 }
 
-static int cmp_for_qsort(const void *a, const void *b)
+/* Where the part in order that begins at i ends. */
+static size_t end_of_run(const struct kobj *const *v, size_t n, size_t i)
 {
-	return kobj_cmp(a, b);
+	do
+		i++;
+	while (i < n && kobj_cmp(v[i - 1], v[i]) <= 0);
+	return i;
+}
+
+static void merge(const struct kobj *const *a, size_t n_a, const struct kobj *const *b, size_t n_b,
+		  const struct kobj **out)
+{
+	while (n_a && n_b) {
+		if (kobj_cmp(*a, *b) <= 0) {
+			*out++ = *a++;
+			n_a--;
+		} else {
+			*out++ = *b++;
+			n_b--;
+		}
+	}
+	memcpy(out, a, n_a * sizeof(*a));
+	memcpy(out + n_a, b, n_b * sizeof(*b));
+}
+
+/* Merges each two neighbours of the runs in from; false: there was but one. */
+static bool merge_runs(const struct kobj **from, const struct kobj **to, size_t n)
+{
+	size_t runs = 0;
+
+	for (size_t i = 0, middle, end; i < n; i = end, runs++) {
+		middle = end_of_run(from, n, i);
+		end = middle < n ? end_of_run(from, n, middle) : n;
+		merge(&from[i], middle - i, &from[middle], end - middle, &to[i]);
+		runs += middle < n;
+	}
+	return runs > 1;
+}
+
+/* Puts each object where its pointer is. */
+static void arrange(struct kobj *v, const struct kobj **at, size_t n)
+{
+	for (size_t i = 0, to, from; i < n; i++) {
+		struct kobj first;
+
+		if (at[i] == &v[i])
+			continue;
+		first = v[i];
+		for (to = i; at[to] != &v[i]; to = from) {
+			from = (size_t)(at[to] - v);
+			v[to] = v[from];
+			at[to] = &v[to];
+		}
+		v[to] = first;
+		at[to] = &v[to];
+	}
+}
+
+/* 100,000 entries come in order, with little in front and behind: then there is little to do. */
+void kobj_sort(struct kobj *v, size_t n)
+{
+	const struct kobj **from = xcalloc(n, sizeof(*from)), **to = xcalloc(n, sizeof(*to)), **swap;
+
+	for (size_t i = 0; i < n; i++)
+		from[i] = &v[i];
+	while (merge_runs(from, to, n)) {
+		swap = from;
+		from = to;
+		to = swap;
+	}
+	arrange(v, from, n);
+	free(from);
+	free(to);
 }
 
 void kobj_set_sort(struct kobj_set *s)
 {
-	if (s->n > 1)
-		qsort(s->v, s->n, sizeof(*s->v), cmp_for_qsort);
+	kobj_sort(s->v, s->n);
 	for (size_t i = 1; i < s->n; i++)
 		assert(kobj_cmp(&s->v[i - 1], &s->v[i]) < 0);
 }

@@ -165,6 +165,8 @@ extern const struct kobj_ops *const kobj_kinds[KOBJ_KINDS];
 
 /* By kind, then by the kind's cmp. */
 int kobj_cmp(const struct kobj *a, const struct kobj *b);
+/* Sorts, of the same key as they were. */
+void kobj_sort(struct kobj *v, size_t n);
 /* Sorts and asserts that no key is there twice. */
 void kobj_set_sort(struct kobj_set *s);
 

@@ -132,15 +132,18 @@ char *arena_strdup(struct arena *a, const char *s)
 
 char *arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
+	char shortly[128]; /* most are, and need to be written once only */
 	va_list again;
 	char *s;
 	int n;
 
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(shortly, sizeof(shortly), fmt, again);
 	va_end(again);
 	if (n < 0)
 		out_of_memory();
+	if ((size_t)n < sizeof(shortly))
+		return arena_strndup(a, shortly, (size_t)n);
 	s = arena_alloc(a, (size_t)n + 1);
 	(void)vsnprintf(s, (size_t)n + 1, fmt, ap); /* sized just above */
 	return s;

@@ -42,10 +42,10 @@ void *vec_grow(struct arena *a, void *v, size_t n, size_t *room, size_t size);
 #define vec_add(a, vec) \
 	((vec)->v = vec_grow((a), (vec)->v, (vec)->n, &(vec)->room, sizeof(*(vec)->v)), &(vec)->v[(vec)->n++])
 
-/* Makes room for n more at once. */
+/* Makes room for n more at once; vec_reserve for what little comes behind them, too, so that it needs no copy. */
 void *vec_make_room(struct arena *a, void *v, size_t used, size_t *room, size_t n, size_t size);
 #define vec_reserve(a, vec, n_) \
-	((vec)->v = vec_make_room((a), (vec)->v, (vec)->n, &(vec)->room, (n_), sizeof(*(vec)->v)))
+	((vec)->v = vec_make_room((a), (vec)->v, (vec)->n, &(vec)->room, (n_) + (n_) / 16, sizeof(*(vec)->v)))
 
 /* For what outlives an arena: like malloc and friends, but ends the process when memory is out. */
 void *xmalloc(size_t size);

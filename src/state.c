@@ -106,8 +106,7 @@ static void sort_once(struct kobj_set *s)
 {
 	size_t n = 0;
 
-	if (s->n)
-		qsort(s->v, s->n, sizeof(*s->v), by_key);
+	kobj_sort(s->v, s->n);
 	for (size_t i = 0; i < s->n; i++)
 		if (!n || kobj_cmp(&s->v[n - 1], &s->v[i]) != 0)
 			s->v[n++] = s->v[i];
@@ -130,6 +129,13 @@ struct entries_of {
 	const char *path;
 	struct kobj_map map;
 };
+
+static void expect_entries(void *ctx, size_t n)
+{
+	const struct entries_of *e = ctx;
+
+	vec_reserve(e->r->a, e->r->out, n);
+}
 
 static int add_entry(void *ctx, const void *key, const void *value)
 {
@@ -161,7 +167,7 @@ static int add_map(void *ctx, const char *path, int fd)
 	/* A map of another layout is going to be rebuilt, empty. */
 	if (!state_is_configured(path) || e.map.key_size > KOBJ_KEY_MAX || e.map.value_size > KOBJ_VALUE_MAX)
 		return 0;
-	return bpf_map_each(fd, add_entry, &e);
+	return bpf_map_each(fd, expect_entries, add_entry, &e);
 }
 
 static int cmp_pinned(const void *a, const void *b)
@@ -382,8 +388,7 @@ static int read_classes(struct reader *r)
 		if (err && err != -ENODEV) /* the link has just gone */
 			return err;
 	}
-	if (r->out->n > first)
-		qsort(r->out->v + first, r->out->n - first, sizeof(*r->out->v), by_key);
+	kobj_sort(r->out->v + first, r->out->n - first);
 	for (size_t i = first; i < r->out->n; i++)
 		r->out->v[i].level = depth(r->out->v + first, r->out->n - first, &r->out->v[i]);
 	return 0;

@@ -293,20 +293,35 @@ static int map(struct world *w, const char *path)
 	return fd;
 }
 
+struct counted {
+	unsigned n, expected;
+	struct qosd_addr last;
+};
+
+static void expect(void *ctx, size_t n)
+{
+	((struct counted *)ctx)->expected = (unsigned)n;
+}
+
 static int count_one(void *ctx, const void *key, const void *value)
 {
-	(void)key;
+	struct counted *c = ctx;
+
 	(void)value;
-	(*(unsigned *)ctx)++;
+	if (c->n++)
+		assert_true(memcmp(&c->last, key, sizeof(c->last)) < 0);
+	memcpy(&c->last, key, sizeof(c->last));
 	return 0;
 }
 
+/* Of a map by address, which come in order. */
 static unsigned count(int fd)
 {
-	unsigned n = 0;
+	struct counted c = {0};
 
-	assert_int_equal(bpf_map_each(fd, count_one, &n), 0);
-	return n;
+	assert_int_equal(bpf_map_each(fd, expect, count_one, &c), 0);
+	assert_int_equal(c.expected, c.n);
+	return c.n;
 }
 
 static void learn(int fd, uint32_t host, uint64_t last_ns)
