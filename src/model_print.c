@@ -271,11 +271,23 @@ static void put_text(FILE *out, const char *s)
 	(void)fputc('"', out);
 }
 
+/* Puts a prefix into text and returns what is behind it. An IPv4 address is plain for YAML, in an IPv6 address are
+ * colons.
+ */
+static char *add_prefix(char *text, const struct prefix *p)
+{
+	const char *quote = p->v4 ? "" : "\"";
+	char prefix[TEXT_MAX];
+
+	return stpcpy(stpcpy(stpcpy(text, quote), text_format_prefix(prefix, p)), quote);
+}
+
 static void put_prefix(FILE *out, const struct prefix *p)
 {
-	char text[TEXT_MAX];
+	char text[TEXT_MAX + 2]; /* its quotes */
 
-	put_text(out, text_format_prefix(text, p));
+	(void)add_prefix(text, p);
+	(void)fputs(text, out);
 }
 
 static void put_range(FILE *out, uint32_t lo, uint32_t hi)
@@ -448,24 +460,24 @@ static void print_settings(struct printer *p)
 		(void)fprintf(p->out, "  fast-path: %s\n", p->m->fast_path ? "on" : "off");
 }
 
-/* A rate that is none is left out of the pair. */
-static void print_element(FILE *out, const struct model_element *e)
+static char *add_rate(char *text, const char *name, uint64_t Bps)
 {
 	char rate[TEXT_MAX];
 
-	(void)fputs("      - ", out);
-	if (!e->up_Bps && !e->down_Bps) {
-		put_prefix(out, &e->prefix);
-	} else {
-		(void)fputs("{address: ", out);
-		put_prefix(out, &e->prefix);
-		if (e->up_Bps)
-			(void)fprintf(out, ", up: %s", text_format_rate(rate, e->up_Bps));
-		if (e->down_Bps)
-			(void)fprintf(out, ", down: %s", text_format_rate(rate, e->down_Bps));
-		(void)fputc('}', out);
-	}
-	(void)fputc('\n', out);
+	return Bps ? stpcpy(stpcpy(text, name), text_format_rate(rate, Bps)) : text;
+}
+
+/* A rate that is none is left out of the pair. There may be 100,000 lines. */
+static void print_element(FILE *out, const struct model_element *e)
+{
+	bool rated = e->up_Bps || e->down_Bps;
+	char line[4 * TEXT_MAX], *end = stpcpy(line, rated ? "      - {address: " : "      - ");
+
+	end = add_prefix(end, &e->prefix);
+	end = add_rate(end, ", up: ", e->up_Bps);
+	end = add_rate(end, ", down: ", e->down_Bps);
+	(void)stpcpy(end, rated ? "}\n" : "\n"); /* TEXT_MAX for each of the three, and one for what is between them */
+	(void)fputs(line, out);
 }
 
 /* Those of the CSV file stay there, unless all of it is wanted. */
