@@ -106,6 +106,14 @@ static bool is_for_itself(enum kobj_kind kind)
 	return kind == KOBJ_MAP || kind == KOBJ_ENTRY || kind == KOBJ_ACTION;
 }
 
+/* The ifb that a filter sends packets to, which forgets it when it goes, and drops them from then on; or NULL. */
+static const struct kobj *find_target(const struct kobj_set *s, const struct kobj *o)
+{
+	const struct kobj key = {.kind = KOBJ_LINK, .link.ifindex = o->filter.redirect};
+
+	return o->kind == KOBJ_FILTER && o->filter.redirect ? find(s, &key) : NULL;
+}
+
 /* Does anything go that other objects hang on and that is not taken down one by one? */
 static bool is_lost(struct builder *b, size_t i)
 {
@@ -117,6 +125,9 @@ static bool is_lost(struct builder *b, size_t i)
 	b->fate[i] = FATE_STAYS; /* also what a circle among the parents comes to, which no kernel has */
 	lost = why_rebuilt(o, find(b->wanted, o)) != NULL;
 	above = lost ? NULL : find_container(b->observed, o);
+	if (above)
+		lost = is_lost(b, (size_t)(above - b->observed->v));
+	above = lost ? NULL : find_target(b->observed, o);
 	if (above)
 		lost = is_lost(b, (size_t)(above - b->observed->v));
 	b->fate[i] = lost ? FATE_LOST : FATE_STAYS;

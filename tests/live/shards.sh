@@ -241,6 +241,21 @@ wait "$flooding"
 check "a class of ingress has its 1 Mbit/s" between "$(kbit "$before" "$after" "$t")" "$(least 1000)" 1150
 check "in its queue" equal "$(strays 1) $(strays 2) $(strays 3)" "0 0 0"
 
+# The ifb is made anew with another number of queues, and what sends packets there with it.
+arrives() # COUNTER-BEFORE
+{
+	at dst timeout 10 python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(bytes(100), ("10.1.0.2", 6004))'
+	[ "$(counter a wan0 ingress c4 sent_packets)" -gt "$1" ]
+}
+sed -i '/shards: auto/d' "$policy"
+check "from four trees on an ifb to one" exits 0 ctl a reload
+check "plan is empty" plan_is_empty a
+check "packets still come through it" within 5 arrives "$(counter a wan0 ingress c4 sent_packets)"
+sed -i 's/^    type: htb/&\n    shards: auto/' "$policy"
+check "and back" exits 0 ctl a reload
+check "plan is empty again" plan_is_empty a
+check "and packets come" within 5 arrives "$(counter a wan0 ingress c4 sent_packets)"
+
 check "qosd stops" stop_qosd a
 
 # Where processors pick the queue a class cannot. /sys is one network namespace's: for this the router's own.

@@ -442,6 +442,45 @@ static void test_trees_one_by_one(void **state)
 	arena_free(a);
 }
 
+static void want_through_ifb(struct arena *a, struct kobj_set *s, uint32_t queues)
+{
+	struct kobj *o = vec_add(a, s);
+
+	o->kind = KOBJ_LINK;
+	o->link = (struct kobj_link){.ifindex = 9, .name = "ifb", .of = "wan0", .tx_queues = queues, .up = true};
+	want_qdisc(a, s, KOBJ_QDISC, 1, 0xfffffff1, 0xffff0000)->qdisc.q.kind = QDISC_CLSACT;
+	o = vec_add(a, s);
+	o->kind = KOBJ_FILTER;
+	o->filter = (struct kobj_filter){
+		.ifindex = 1, .parent = 0xfffffff2, .pref = KOBJ_PREF_PASS, .handle = 1, .name = "x", .redirect = 9};
+	kobj_set_sort(s);
+}
+
+/* A redirect whose device went drops what it is given: the filter goes before, and comes after. */
+static void test_filter_goes_with_its_ifb(void **state)
+{
+	static const struct {
+		enum kobj_kind kind;
+		bool made;
+	} order[] = {{KOBJ_FILTER, false}, {KOBJ_LINK, false}, {KOBJ_LINK, true}, {KOBJ_FILTER, true}};
+	struct arena *a = arena_new();
+	struct kobj_set four = {0}, one = {0};
+	struct steps steps = {0};
+
+	(void)state;
+	want_through_ifb(a, &four, 4);
+	want_through_ifb(a, &one, 1);
+	diff_build(a, &four, &one, &steps);
+	assert_int_equal(steps.n, 4);
+	for (size_t i = 0; i < 4; i++) {
+		const struct step *s = &steps.v[i];
+
+		assert_int_equal((s->after ? s->after : s->before)->kind, order[i].kind);
+		assert_true(order[i].made ? s->after && !s->before : s->before && !s->after);
+	}
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -450,6 +489,7 @@ int main(void)
 		cmocka_unit_test(test_revert),
 		cmocka_unit_test(test_order_and_shared_qdisc),
 		cmocka_unit_test(test_trees_one_by_one),
+		cmocka_unit_test(test_filter_goes_with_its_ifb),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
