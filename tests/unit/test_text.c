@@ -4,6 +4,7 @@
  */
 #include "text.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -311,6 +312,27 @@ static void formatted_addresses_parse_to_the_same(void **state)
 		assert_memory_equal(&p.addr, &back.addr, sizeof(p.addr));
 		assert_int_equal(p.bits, back.bits);
 		assert_int_equal(p.v4, back.v4);
+	}
+}
+
+static void an_ipv4_address_is_written_as_everybody_does(void **state)
+{
+	char buf[TEXT_MAX], theirs[TEXT_MAX];
+	uint64_t seed = 3;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		struct prefix p = {.v4 = true, .bits = 128};
+
+		memcpy(p.addr.s6_addr, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+		for (size_t b = 12; b < 16; b++)
+			p.addr.s6_addr[b] = (uint8_t)draw(&seed);
+		assert_non_null(inet_ntop(AF_INET, &p.addr.s6_addr[12], theirs, sizeof(theirs)));
+		assert_string_equal(text_format_prefix(buf, &p), theirs);
+		p.bits = 96 + 9;
+		prefix_mask(&p);
+		assert_non_null(inet_ntop(AF_INET, &p.addr.s6_addr[12], theirs, sizeof(theirs)));
+		assert_string_equal(text_format_prefix(buf, &p), strcat(theirs, "/9"));
 	}
 }
 
@@ -626,6 +648,7 @@ int main(void)
 		cmocka_unit_test(sizes_and_times_are_written_short),
 		cmocka_unit_test(what_is_formatted_parses_to_the_same),
 		cmocka_unit_test(formatted_addresses_parse_to_the_same),
+		cmocka_unit_test(an_ipv4_address_is_written_as_everybody_does),
 		cmocka_unit_test(every_dscp_and_protocol_is_written_as_it_is_read),
 		cmocka_unit_test(an_ipv4_address_is_kept_as_mapped),
 		cmocka_unit_test(bad_addresses_are_refused),
