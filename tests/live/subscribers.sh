@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
-export DEMO_SECONDS=2
+export DEMO_SECONDS=3
 if is_emulated; then
 	export DEMO_SUBSCRIBERS=1000
 fi
