@@ -403,28 +403,39 @@ static bool verify_entries(struct shaper *s, struct result *r)
 	return true;
 }
 
-/* The kernel takes some things and says 0 without doing them: what counts is what a dump shows. Where nothing but
- * entries of maps changed, only they are looked at, as there may be 100,000 others. */
-static bool verify(struct shaper *s, struct result *r)
+/* What a dump shows, against what is wanted. It goes with a. */
+static bool verify_all(struct shaper *s, struct result *r, struct arena *a)
 {
 	struct kobj_set now = {0};
 	struct steps left = {0};
 	const char *why = "";
-	int err;
+	int err = state_read(a, s->nl, s->pins, &s->links, &now, &why);
 
-	if (only_entries(&r->steps))
-		return verify_entries(s, r);
-	err = state_read(r->pub.arena, s->nl, s->pins, &s->links, &now, &why);
 	if (err) {
 		fail(r, EXIT_FAILED, "cannot read the kernel's state after the change: %s", why);
 		return false;
 	}
-	diff_build(r->pub.arena, &now, &r->pub.plan->objects, &left);
+	diff_build(a, &now, &r->pub.plan->objects, &left);
 	if (!left.n)
 		return true;
 	fail(r, EXIT_FAILED, "the kernel did not keep what it acknowledged: %zu objects differ, first: %s", left.n,
-	     describe(r->pub.arena, s, r->pub.plan, &left.v[0]));
+	     describe(a, s, r->pub.plan, &left.v[0]));
 	return false;
+}
+
+/* The kernel takes some things and says 0 without doing them: what counts is what a dump shows. Where nothing but
+ * entries of maps changed, only they are looked at, as there may be 100,000 others. */
+static bool verify(struct shaper *s, struct result *r)
+{
+	struct arena *a;
+	bool good;
+
+	if (only_entries(&r->steps))
+		return verify_entries(s, r);
+	a = arena_new();
+	good = verify_all(s, r, a);
+	arena_free(a);
+	return good;
 }
 
 /* Back to what is in the kernel again. Numbers that are taken too long in the file do no harm. */
