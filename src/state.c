@@ -333,6 +333,8 @@ static int read_qdiscs(struct reader *r)
 	int err = dump(r, tc_qdisc_encode_dump(buf), add_qdisc);
 	struct roots roots = {0};
 
+	if (r->out->n == first) /* before the first start: there is nothing at all, and no array */
+		return err;
 	find_roots(r->a, r->out->v + first, r->out->n - first, &roots);
 	for (size_t i = first; i < r->out->n; i++) {
 		struct kobj *o = &r->out->v[i];
@@ -388,6 +390,8 @@ static int read_classes(struct reader *r)
 		if (err && err != -ENODEV) /* the link has just gone */
 			return err;
 	}
+	if (r->out->n == first)
+		return 0;
 	kobj_sort(r->out->v + first, r->out->n - first);
 	for (size_t i = first; i < r->out->n; i++)
 		r->out->v[i].level = depth(r->out->v + first, r->out->n - first, &r->out->v[i]);
