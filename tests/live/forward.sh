@@ -476,4 +476,42 @@ if has_vlan; then
 else
 	skip "VLAN to untagged and back" "the kernel has no VLAN (CONFIG_VLAN_8021Q)"
 fi
+
+# ---- netkit: pairs without addresses of the link layer, or with them ----
+
+over_netkit() # MODE NUMBER
+{
+	netns "k$2" || return
+	at host python3 "$(dirname "$0")/netkit.py" "nk$2" nkpeer "$1" || return
+	ip -n "$prefix-host" link set nkpeer netns "$prefix-k$2" name eth0
+	ip -n "$prefix-host" link set "nk$2" up
+	ip -n "$prefix-k$2" link set eth0 up
+	address host "nk$2" "10.88.$2.1/24" "fd00:88:$2::1/64"
+	address "k$2" eth0 "10.88.$2.2/24" "fd00:88:$2::2/64"
+	ip -n "$prefix-k$2" route add default via "10.88.$2.1"
+	ip -n "$prefix-k$2" -6 route add default via "fd00:88:$2::1"
+	at "k$2" python3 "$dir/echo.py" >"$dir/echo-k$2.log" 2>&1 &
+	within 60 listening "k$2" -t "sport = :7" || return
+	ip -n "$prefix-out" route replace 10.88.0.0/16 via 10.0.0.1
+	ip -n "$prefix-out" -6 route replace fd00:88::/32 via fd00:9::1
+	cat >"$dir/q/qosd.yaml" <<-END
+		version: 1
+		forward:
+		  - {name: in, on: eth0, match: [{dst: [10.88.$2.2, "fd00:88:$2::2"]}], redirect: {mode: peer, dev: nk$2}}
+		  - {name: out, on: nk$2, match: [{dst: [10.0.0.2, "fd00:9::2"]}], redirect: {mode: neigh, dev: eth0}}
+	END
+	ctl q reload || return
+	talk out "10.88.$2.2" "fd00:88:$2::2" >/dev/null 2>&1 # neighbours are known from here on
+	past_stack talk out "10.88.$2.2" "fd00:88:$2::2" && [ "$(rule in packets)" -ge 20 ] && [ "$(rule out packets)" -ge 20 ]
+}
+
+status=0
+at host python3 "$(dirname "$0")/netkit.py" nkprobe nkother l3 >"$dir/netkit" 2>&1 || status=$?
+if [ "$status" -eq 77 ]; then
+	skip "netkit" "the kernel has no netkit (CONFIG_NETKIT)"
+else
+	ip -n "$prefix-host" link del nkprobe 2>/dev/null
+	check "NIC to container by the peer of a netkit device of layer 3, and back by neigh" over_netkit l3 3
+	check "NIC to container by the peer of a netkit device of layer 2, and back by neigh" over_netkit l2 4
+fi
 finish
