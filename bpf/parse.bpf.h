@@ -289,8 +289,9 @@ static __always_inline int parse_extensions(struct cursor *c, __u32 next, int *t
 	struct extensions e = {.off = c->off, .end = c->end, .next = next};
 
 	skip_extensions(c->skb, &e);
-	c->off = e.off;
-	*there = e.there && e.off < OFFSET_MAX;
+	/* A bound that no verifier forgets, whatever becomes of *there on the stack. */
+	c->off = e.off & OFFSET_MAX;
+	*there = e.there && e.off <= OFFSET_MAX;
 	return e.next & 0xff;
 }
 
@@ -370,7 +371,7 @@ static __always_inline void parse_layer4(struct cursor *c, struct packet *p, __u
 	case IPPROTO_TCP:
 		if (want & WANT_PORTS)
 			parse_ports(c, p);
-		if (want & WANT_TCP_FLAGS || c->skb->gso_size)
+		if (want & WANT_TCP_FLAGS || (want & WANT_POLICY && c->skb->gso_size))
 			parse_tcp(c, p);
 		return;
 	case IPPROTO_UDP:
