@@ -228,10 +228,11 @@ static void a_higher_rate_forgives_what_is_beyond_the_horizon(void **state)
 static void beyond_the_horizon_is_dropped_and_counted(void **state)
 {
 	struct qosd_class_conf c = edt(125000, SECOND);
-	uint64_t at = harness_now() + SECOND + SECOND / 2;
+	uint64_t at;
 
 	(void)state;
 	harness_load_class(&h, c);
+	at = harness_now() + SECOND + SECOND / 2;
 	harness_set_clock(&h, 1, at);
 	drops(1000);
 	drops(60);
