@@ -287,8 +287,6 @@ __noinline int act_class(struct act *a, __u32 number)
 		return VERDICT_PASS;
 	}
 	verdict = take_remarks(a, own);
-	if (!table.rounds && !hook.keyed && !own->parent)
-		return act_alone(a, number, own, verdict);
 	for (depth = 0; depth < QOSD_DEPTH_MAX && number; depth++) {
 		int at;
 

@@ -124,13 +124,31 @@ static __always_inline void hand_on(struct __sk_buff *skb, __u32 number)
 	skb->tc_index = c && (c->kind != QOSD_KIND_PASS || c->conform_continue) ? number : QOSD_TC_EXEMPT;
 }
 
+/* The packet at its class and those above. Where nothing is above, no key and no second class can be, that is done
+ * here: most packets of most policies. */
+static __always_inline int act_at(struct act *a, __u32 number)
+{
+	const struct qosd_class_conf *own;
+
+	if (table.rounds || hook.keyed)
+		return act_class(a, number);
+	own = bpf_map_lookup_elem(&conf, &number);
+	if (!own) {
+		a->error = 1;
+		return VERDICT_PASS;
+	}
+	if (own->parent)
+		return act_class(a, number);
+	return act_alone(a, number, own, take_remarks(a, own));
+}
+
 /* Engine bpf: the class's verdict; after `conform: continue` the next class's, and so on. */
 static __always_inline int police(const struct bits *b, struct act *a, __u32 number, __u32 resume)
 {
 	for (__u32 round = 0; round <= QOSD_CONTINUE_MAX; round++) {
 		struct qosd_rule *r;
 		__u32 next;
-		int verdict = act_class(a, number);
+		int verdict = act_at(a, number);
 
 		if (verdict != VERDICT_CONTINUE || round >= table.rounds)
 			return verdict;
@@ -172,7 +190,7 @@ static __always_inline int classify_ip(struct __sk_buff *skb, const struct packe
 	if (!number)
 		return leave_unclassified(skb, &a.wire);
 	if (hook.engine_tc) {
-		act_class(&a, number);
+		act_at(&a, number);
 		hand_on(skb, number);
 	} else if (police(&b, &a, number, resume) == VERDICT_DROP) {
 		return TC_ACT_SHOT;
