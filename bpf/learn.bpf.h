@@ -83,8 +83,15 @@ static __always_inline int needs_refresh(const struct qosd_learned *known, const
 	return (__s64)(now - known->last_ns) >= (__s64)every || how & ~known->how || known->ifindex != ifindex;
 }
 
+/* Where a timeout is so short that it is refreshed more often than a tick is long, every packet is looked at. */
+static __always_inline int may_wait_a_tick(const struct qosd_set_conf *sc)
+{
+	return !sc->timeout_ns || sc->timeout_ns >= 4 * SECOND_NS;
+}
+
 /* Puts addr into the set in slot, or notes that it is still there. how is the ways it was seen, of which the set may
- * not want all. Global, so that the verifier looks at it once for all sets and callers. */
+ * not want all. 1: it is in the set, and need not be looked at again in this tick. Global, so that the verifier looks
+ * at it once for all sets and callers. */
 __noinline int learn_address(__u32 slot, const struct qosd_addr *addr, __u32 how, __u32 ifindex, __u32 has_fence)
 {
 	struct qosd_set_conf *sc = bpf_map_lookup_elem(&sets_conf, &slot);
@@ -104,7 +111,7 @@ __noinline int learn_address(__u32 slot, const struct qosd_addr *addr, __u32 how
 	now = bpf_ktime_get_coarse_ns();
 	known = bpf_map_lookup_elem(learned, &key);
 	if (known && !needs_refresh(known, sc, now, how, ifindex))
-		return 0;
+		return may_wait_a_tick(sc);
 	s = bpf_map_lookup_elem(&sets_stats, &slot);
 	if (!s)
 		return 0;
@@ -139,11 +146,47 @@ __noinline int learn_address(__u32 slot, const struct qosd_addr *addr, __u32 how
 	return 0;
 }
 
+/* 16 jiffies, which cost nothing to read: 16 to 160 ms, by the kernel's HZ. */
+static __always_inline __u32 learn_tick(void)
+{
+	return bpf_jiffies64() >> 4;
+}
+
+static __always_inline int same_address(const struct qosd_addr *a, const struct qosd_addr *b)
+{
+	const __u32 *x = (const __u32 *)a->b, *y = (const __u32 *)b->b;
+
+	return x[3] == y[3] && x[2] == y[2] && x[1] == y[1] && x[0] == y[0];
+}
+
+/* An address sends many packets: all but the first of a tick end here. What is taken out of a set comes back with the
+ * first packet of the next tick. */
+static __always_inline void learn_in(__u32 slot, const struct qosd_addr *addr, __u32 how, __u32 ifindex,
+				     __u32 has_fence)
+{
+	const __u32 *w = (const __u32 *)addr->b;
+	__u32 tick = learn_tick(), place = (bpf_ntohl(w[3]) ^ slot) & (NOTED_MAX - 1);
+	struct noted *n = bpf_map_lookup_elem(&noted, &place);
+
+	if (!n)
+		return;
+	if (n->tick == tick && n->slot == slot && n->ifindex == ifindex && n->how == how &&
+	    same_address(&n->addr, addr))
+		return;
+	if (!learn_address(slot, addr, how, ifindex, has_fence))
+		return;
+	n->addr = *addr;
+	n->slot = slot;
+	n->ifindex = ifindex;
+	n->how = how;
+	n->tick = tick;
+}
+
 static __always_inline void learn_in_all(const struct qosd_addr *addr, __u32 how, __u32 ifindex)
 {
 	for (__u32 i = 0; i < QOSD_LEARN_MAX; i++)
 		if (i < hook.learn_n)
-			learn_address(hook.learn_slot[i], addr, how, ifindex, fenced >> i & 1);
+			learn_in(hook.learn_slot[i], addr, how, ifindex, fenced >> i & 1);
 }
 
 /* What a packet says about who sent it. */

@@ -166,6 +166,24 @@ struct {
 } keys SEC(".maps");
 
 /* ---- the program's own, sized when it is loaded ---- */
+/* Addresses that this CPU has found in a set in this tick, in a place that the address's last bits give. */
+#define NOTED_MAX 64
+
+struct noted {
+	struct qosd_addr addr;
+	__u32 slot;
+	__u32 ifindex;
+	__u32 how;
+	__u32 tick; /* when, as learn_tick() has it */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NOTED_MAX);
+	__type(key, __u32);
+	__type(value, struct noted);
+} noted SEC(".maps");
+
 /* What does not fit on the stack of a hook with keys. A tc program is not interrupted by another on its CPU. */
 struct key_scratch {
 	struct qosd_addr ends[2]; /* of the packet, by enum qosd_key_side */

@@ -112,6 +112,21 @@ static void age(const char *s, uint64_t ns)
 	assert_int_equal(bpf_map_update_elem(harness_set_map(&h, 0, "learned"), &a, &l, BPF_EXIST), 0);
 }
 
+static void forget(const char *s)
+{
+	struct in6_addr a = address(s);
+
+	assert_int_equal(bpf_map_delete_elem(harness_set_map(&h, 0, "learned"), &a), 0);
+}
+
+/* Longer than 16 jiffies at any HZ. */
+static void next_tick(void)
+{
+	struct timespec pause = {.tv_nsec = 200000000};
+
+	(void)nanosleep(&pause, NULL);
+}
+
 static void set_conf(uint32_t slot, struct qosd_set_conf conf)
 {
 	assert_int_equal(bpf_map_update_elem(harness_map(&h, "sets_conf"), &slot, &conf, BPF_ANY), 0);
@@ -419,10 +434,39 @@ static void last_seen_is_written_once_a_second(void **state)
 	assert_true(known(0, "10.0.0.1", &l));
 	assert_true(harness_now() - l.last_ns >= 500000000);
 	age("10.0.0.1", 1500000000);
+	next_tick();
 	from_ip("10.0.0.1");
 	assert_true(known(0, "10.0.0.1", &l));
 	assert_true(harness_now() - l.last_ns < 500000000);
 	assert_true(l.first_ns == first);
+}
+
+/* A packet that follows others of its sender is not looked at, so what was taken out comes back a tick later. */
+static void what_was_taken_out_comes_back_with_the_next_tick(void **state)
+{
+	(void)state;
+	from_ip("10.0.0.1");
+	from_ip("10.0.0.1");
+	forget("10.0.0.1");
+	next_tick();
+	from_ip("10.0.0.1");
+	assert_true(known(0, "10.0.0.1", NULL));
+}
+
+/* Two whose addresses end in the same bits share a place, and the ways they come by differ. */
+static void those_who_share_a_place_are_told_apart(void **state)
+{
+	struct qosd_learned l;
+
+	(void)state;
+	from_ip("10.0.0.1");
+	from_ip("10.0.0.1");
+	from_ip("10.0.1.1");
+	from_ip("10.0.0.1");
+	from_arp("10.0.0.1");
+	assert_true(known(0, "10.0.1.1", &l));
+	assert_true(known(0, "10.0.0.1", &l));
+	assert_int_equal(l.how, QOSD_HOW_IP | QOSD_HOW_ARP);
 }
 
 static void a_short_timeout_is_refreshed_in_time(void **state)
@@ -577,6 +621,8 @@ int main(void)
 		TEST(each_set_has_its_own_fence),
 		TEST(outside_a_new_fence_an_address_grows_old),
 		TEST(last_seen_is_written_once_a_second),
+		TEST(what_was_taken_out_comes_back_with_the_next_tick),
+		TEST(those_who_share_a_place_are_told_apart),
 		TEST(a_short_timeout_is_refreshed_in_time),
 		TEST(a_full_set_refuses),
 		TEST(a_full_set_asks_for_room),
