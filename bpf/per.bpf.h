@@ -141,6 +141,13 @@ static __always_inline int key_find(struct act *a, __u32 number, const struct qo
 	return 0;
 }
 
+/* The rate by which the packet is charged, of its key's own (0: none). Those who share a clock share a speed, or one
+ * slow key would keep all others away for as long as its packets take. */
+static __always_inline __u64 key_speed(const struct key_at *at, const struct qosd_key_conf *kc, __u64 rate)
+{
+	return !at->own && rate && kc->rate_Bps ? kc->rate_Bps : rate;
+}
+
 /* Time at the rate, which is not 0. */
 static __always_inline __u64 key_ns(__u64 bytes, __u64 rate)
 {
@@ -218,6 +225,7 @@ __noinline int charge_key(struct act *a, __u32 number)
 		a->error = 1;
 		return VERDICT_PASS;
 	}
+	rate = key_speed(&at, kc, rate);
 	if (hook.paces && kc->kind == QOSD_KIND_EDT)
 		conforming = key_departs(a, c, kc, rate, &at);
 	else if (c->mtu && a->wire.largest > c->mtu)
@@ -235,7 +243,8 @@ __noinline int charge_key(struct act *a, __u32 number)
 	return conforming ? VERDICT_PASS : VERDICT_EXCEED;
 }
 
-/* EDT: a class above drops what departed from this key, which gets back what it paid; or it departs with a mark. */
+/* A class drops what its key let pass: that counts at the key too, and with EDT it gets back what it paid. Or, with
+ * EDT, the packet departs with a mark. */
 __noinline int settle_key(struct act *a, __u32 number, __u32 dropped)
 {
 	const struct qosd_class_conf *c;
@@ -254,10 +263,17 @@ __noinline int settle_key(struct act *a, __u32 number, __u32 dropped)
 	rate = key_of(scratch, kc, &scratch->key);
 	if (key_find(a, number, &scratch->key, &at))
 		return 0;
-	if (dropped && rate)
+	rate = key_speed(&at, kc, rate);
+	if (dropped && rate && kc->kind == QOSD_KIND_EDT)
 		edt_unbook(at.last_ns, key_ns(a->wire.bytes, rate));
-	if (!dropped && at.stats)
+	if (!at.stats)
+		return 0;
+	if (dropped) {
+		at.stats->drop_packets += a->wire.packets;
+		at.stats->drop_bytes += a->wire.bytes;
+	} else {
 		at.stats->mark_packets += a->wire.packets;
+	}
 	return 0;
 }
 

@@ -201,7 +201,7 @@ static __always_inline int was_paid(const struct act *a, __u32 number)
 
 /* per.bpf.h: the packet at its key in a class with `per`. VERDICT_PASS, or VERDICT_EXCEED: over the key's rate. */
 int charge_key(struct act *a, __u32 number);
-/* EDT: a class above drops it, or it departs with a mark. */
+/* A class drops it, or with EDT it departs with a mark. */
 int settle_key(struct act *a, __u32 number, __u32 dropped);
 
 /* A class further up drops what departed from this one. Global: verified once, not once a level. */
@@ -239,7 +239,7 @@ static __always_inline int wants_mark(const struct act *a)
 	return a->ecn_ns && a->start - a->now > a->ecn_ns && (a->ecn == ECN_ECT0 || a->ecn == ECN_ECT1);
 }
 
-/* The end of a packet's way through n classes that pace. */
+/* The end of a packet's way through n classes that pace, or that have keys. */
 static __always_inline void settle(struct act *a, const __u32 *way, int n, int verdict)
 {
 	if (verdict != VERDICT_DROP && !a->start) /* no class has a rate */
@@ -302,9 +302,9 @@ __noinline int act_class(struct act *a, __u32 number)
 			a->over_key = charge_key(a, number) != VERDICT_PASS;
 		at = charge(a, number);
 		if (at == VERDICT_DROP) {
-			if (hook.paces && hook.keyed && !a->over_key) /* the class, and not the key */
+			if (hook.keyed && !a->over_key) /* the class, and not the key */
 				settle_key(a, number, 1);
-			if (hook.paces)
+			if (hook.paces || hook.keyed)
 				settle(a, way, depth, at);
 			return VERDICT_DROP;
 		}

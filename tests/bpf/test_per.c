@@ -168,7 +168,9 @@ static void a_class_may_have_a_rate_of_all_together(void **state)
 	DROPS("10.0.0.1", 34); /* its own */
 	DROPS("10.0.0.2", 51); /* all together */
 	PASSES("10.0.0.3", 50);
-	assert_int_equal(key("10.0.0.2").stats.drop_packets, 0);
+	assert_int_equal(key("10.0.0.2").stats.drop_packets, 1); /* whoever drops it */
+	assert_int_equal(key("10.0.0.2").stats.drop_bytes, 51);
+	assert_int_equal(key("10.0.0.3").stats.drop_packets, 0);
 	assert_int_equal(harness_stats(&h, 1).drop_packets, 2);
 }
 
@@ -307,6 +309,24 @@ static void who_finds_no_room_shares_a_clock(void **state)
 	assert_true(c.last_ns == 0);
 }
 
+/* An element of one byte a second does not keep those of the class's rate away for as long as its packet takes. */
+static void those_who_share_a_clock_share_its_rate(void **state)
+{
+	struct qosd_key_conf conf = keys(1000000, 1000);
+
+	(void)state;
+	conf.set = 1 + 3;
+	conf.up = 1;
+	harness_set(&h, 3, &(struct qosd_set_conf){0}, 16);
+	harness_written(&h, 3, "10.0.0.2", 1, 0);
+	load(conf, 1);
+	PASSES("10.0.0.1", 100);
+	PASSES("10.0.0.2", 500);
+	PASSES("10.0.0.3", 400);
+	PASSES("10.0.0.4", 100);
+	assert_false(has_key("10.0.0.2"));
+}
+
 static void room_is_found_again(void **state)
 {
 	struct timespec pause = {.tv_nsec = 2000000};
@@ -387,6 +407,10 @@ static void what_a_class_above_drops_is_paid_back(void **state)
 	assert_true(key("10.0.0.1").clock.last_ns == clock);
 	assert_int_equal(departs("10.0.0.2", 300), 0);
 	assert_int_equal(harness_stats(&h, 2).drop_packets, 2);
+	assert_int_equal(key("10.0.0.1").stats.packets, 2);
+	assert_int_equal(key("10.0.0.1").stats.drop_packets, 1);
+	assert_int_equal(key("10.0.0.1").stats.drop_bytes, 300);
+	assert_int_equal(key("10.0.0.2").stats.drop_packets, 1);
 }
 
 static void a_higher_rate_of_an_element_counts_at_once(void **state)
@@ -470,6 +494,7 @@ int main(void)
 		TEST(an_element_that_is_a_prefix_is_one_key),
 		TEST(ipv4_is_not_in_a_prefix_of_ipv6),
 		TEST(who_finds_no_room_shares_a_clock),
+		TEST(those_who_share_a_clock_share_its_rate),
 		TEST(room_is_found_again),
 		TEST(every_address_departs_by_its_own_clock),
 		TEST(what_a_class_above_drops_is_paid_back),
