@@ -153,6 +153,7 @@ static void neighbour_sharing(bool policed)
 	(void)bpf_map_update_elem(harness_set_map(&h, 0, "learned"), &neighbour.addr, &learned, BPF_ANY);
 	if (policed)
 		harness_conf(&h, 1, &conf);
+	h.spec.conf.clocked = policed;
 	harness_rules(&h, &rules);
 	(void)measure(policed ? "classify, 1 rule on a set, police" : "classify, 1 rule on a set", "1 field", &p);
 }

@@ -77,9 +77,13 @@ static __always_inline int and_wide(struct bits *b, void *index, __u32 value)
 }
 
 /* ---- sets ---- */
-static __always_inline int is_fresh(const struct qosd_learned *l, const struct qosd_set_conf *sc)
+static __always_inline int is_fresh(const struct qosd_learned *l, const struct qosd_set_conf *sc, __u64 now)
 {
-	return !sc->timeout_ns || (__s64)(bpf_ktime_get_coarse_ns() - l->last_ns) < (__s64)sc->timeout_ns;
+	if (!sc->timeout_ns)
+		return 1;
+	if (!now)
+		now = bpf_ktime_get_coarse_ns();
+	return (__s64)(now - l->last_ns) < (__s64)sc->timeout_ns;
 }
 
 /* As in a fence, ::/0 has no IPv4 address in it. */
@@ -94,8 +98,8 @@ static __always_inline int prefixes_have(void *prefixes, const struct qosd_addr 
 	return found != bpf_map_lookup_elem(prefixes, &key);
 }
 
-/* Global: verified once for all the places that ask. */
-__noinline int set_has(__u32 slot, const struct qosd_addr *addr)
+/* now is 0 where nobody has asked for the time yet. Global: verified once for all the places that ask. */
+__noinline int set_has(__u32 slot, const struct qosd_addr *addr, __u64 now)
 {
 	struct qosd_set_conf *sc = bpf_map_lookup_elem(&sets_conf, &slot);
 	struct qosd_learned *l;
@@ -108,7 +112,7 @@ __noinline int set_has(__u32 slot, const struct qosd_addr *addr)
 	inner = bpf_map_lookup_elem(&sets_learned, &slot);
 	if (inner) {
 		l = bpf_map_lookup_elem(inner, &key);
-		if (l && is_fresh(l, sc))
+		if (l && is_fresh(l, sc, now))
 			return 1;
 	}
 	inner = bpf_map_lookup_elem(&sets_written, &slot);
@@ -120,11 +124,12 @@ __noinline int set_has(__u32 slot, const struct qosd_addr *addr)
 	return inner && prefixes_have(inner, &key);
 }
 
-static __always_inline int atom_holds(struct __sk_buff *skb, const struct packet *p, const volatile struct qosd_atom *a)
+static __always_inline int atom_holds(struct __sk_buff *skb, const struct packet *p, const volatile struct qosd_atom *a,
+				      __u64 now)
 {
 	switch (a->kind) {
-	case QOSD_ATOM_SRC_SET: return set_has(a->value, &p->src.addr);
-	case QOSD_ATOM_DST_SET: return set_has(a->value, &p->dst.addr);
+	case QOSD_ATOM_SRC_SET: return set_has(a->value, &p->src.addr, now);
+	case QOSD_ATOM_DST_SET: return set_has(a->value, &p->dst.addr, now);
 	case QOSD_ATOM_MARK: return (skb->mark & a->mask) == a->value;
 	case QOSD_ATOM_IN_DEV: return skb->ingress_ifindex == a->value;
 	default: return 0;
@@ -160,8 +165,8 @@ static __always_inline int and_small(struct bits *b, const struct packet *p, __u
 	return err;
 }
 
-/* The rules that hold, in b. -1: a broken table. */
-static __always_inline int match_rules(struct __sk_buff *skb, const struct packet *p, struct bits *b)
+/* The rules that hold, in b, at the time now (0: not asked for yet). -1: a broken table. */
+static __always_inline int match_rules(struct __sk_buff *skb, const struct packet *p, struct bits *b, __u64 now)
 {
 	const __u64 uses = table.uses; /* once: each look at a constant is a load */
 	int err;
@@ -188,7 +193,7 @@ static __always_inline int match_rules(struct __sk_buff *skb, const struct packe
 	for (__u32 i = 0; i < QOSD_ATOMS_MAX; i++) {
 		if (i >= table.n_atoms)
 			break;
-		err |= and_row(b, atom_holds(skb, p, &table.atoms[i]) ? table.atoms[i].hit : table.atoms[i].miss);
+		err |= and_row(b, atom_holds(skb, p, &table.atoms[i], now) ? table.atoms[i].hit : table.atoms[i].miss);
 	}
 	return err;
 }

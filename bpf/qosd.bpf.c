@@ -169,7 +169,9 @@ static __always_inline int classify_ip(struct __sk_buff *skb, const struct packe
 	struct qosd_rule *r;
 	struct bits b;
 
-	if (match_rules(skb, p, &b)) {
+	if (hook.clocked)
+		a.now = bpf_ktime_get_ns();
+	if (match_rules(skb, p, &b, a.now)) {
 		hs->errors++;
 		return leave_alone(skb);
 	}
@@ -308,7 +310,7 @@ int forward(struct __sk_buff *skb)
 	if (is_bypassed() || is_off(0))
 		return TC_ACT_UNSPEC;
 	if (parse_packet(skb, hook.l2_len, wants() | WANT_FORWARD, &p) != PACKET_IP || is_exempt(&p) ||
-	    match_rules(skb, &p, &b))
+	    match_rules(skb, &p, &b, 0))
 		return TC_ACT_UNSPEC;
 	if (first_rule(&b, 0) < 0)
 		return TC_ACT_UNSPEC;

@@ -318,6 +318,7 @@ struct qosd_hook_conf {
 	__u32 htb_direct;       /* the htb's handle: as skb->priority it goes past all classes; 0: no htb */
 	__u32 htb_direct_queue; /* and its queue, from 1; 0: leave it */
 	__u32 keyed;            /* a class has `per` */
+	__u32 clocked;          /* sets are asked for, and then most packets pay: the time is read once, before both */
 	__u32 to_ifb;           /* classify_neighbor: the filter `pass` behind it redirects to an ifb */
 	__u32 learn_n;
 	__u32 learn_slot[QOSD_LEARN_MAX];

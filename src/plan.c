@@ -846,6 +846,16 @@ static uint32_t linklayer_of(enum linklayer l)
 	abort();
 }
 
+/* The age of what a set has learned, and then a bucket or a departure time. */
+static bool asks_twice_for_the_time(const struct plan_hook *h, const struct tables *t)
+{
+	bool of_a_set = false;
+
+	for (uint32_t i = 0; i < t->conf.n_atoms; i++)
+		of_a_set |= t->conf.atoms[i].kind == QOSD_ATOM_SRC_SET || t->conf.atoms[i].kind == QOSD_ATOM_DST_SET;
+	return of_a_set && h->hook->type != POLICY_HTB && h->engine != ENGINE_TC;
+}
+
 /* The program at the front of a hook, and with engine tc the filters behind it. */
 static void want_classify(struct planner *p, const struct plan_hook *h, const struct link *l, struct prog_spec *spec)
 {
@@ -869,6 +879,7 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	spec->tables = tables_build(p->a, p->d, rules, &names);
 	if (!spec->tables)
 		return;
+	spec->conf.clocked = asks_twice_for_the_time(h, spec->tables);
 	if (h->engine == ENGINE_TC)
 		want_tc_filters(p, h, l, spec);
 	plan_want_filter(p, h, h->hook->pos,

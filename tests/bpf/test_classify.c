@@ -543,7 +543,7 @@ static void put_learned(const char *address, uint64_t age_ns)
 	assert_int_equal(bpf_map_update_elem(harness_set_map(&h, 3, "learned"), &p.addr, &value, BPF_ANY), 0);
 }
 
-static void members_of_a_set(void **state)
+static void look_for_members(bool clocked)
 {
 	struct qosd_set_conf conf = {.timeout_ns = 1500000000, .n_prefixes = 1};
 	struct literal l[] = {{.field = FIELD_SRC_SET, .set = &harness_sets[3]},
@@ -560,8 +560,8 @@ static void members_of_a_set(void **state)
 		{"::5:1:2:3", "fd00::9", 1},
 	};
 
-	(void)state;
 	harness_set(&h, 3, &conf, 16);
+	h.spec.conf.clocked = clocked;
 	put_learned("10.0.0.1", 0);
 	put_learned("10.0.0.2", 1600000000);
 	put_learned("fd00::1", 0);
@@ -586,6 +586,19 @@ static void a_set_that_is_not_there_has_no_members(void **state)
 	(void)state;
 	load_literals(l, 1);
 	assert_int_equal(class_of(&p, NULL), 0);
+}
+
+static void members_of_a_set(void **state)
+{
+	(void)state;
+	look_for_members(false);
+}
+
+/* Where the time is asked for once, for the sets and the class. */
+static void members_of_a_set_by_the_clock(void **state)
+{
+	(void)state;
+	look_for_members(true);
 }
 
 static void a_timeout_of_zero_is_never(void **state)
@@ -911,6 +924,7 @@ int main(void)
 		TEST(bypass_turns_it_off_and_on),
 		TEST(marks_and_interfaces),
 		TEST(members_of_a_set),
+		TEST(members_of_a_set_by_the_clock),
 		TEST(a_set_that_is_not_there_has_no_members),
 		TEST(a_timeout_of_zero_is_never),
 		TEST(length_is_that_of_one_segment),
