@@ -184,6 +184,14 @@ struct {
 	__type(value, struct noted);
 } noted SEC(".maps");
 
+/* What is exempt has a bucket, a CPU's own: the time at which its debt is paid. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} exempt_clock SEC(".maps");
+
 /* What does not fit on the stack of a hook with keys. A tc program is not interrupted by another on its CPU. */
 struct key_scratch {
 	struct qosd_addr ends[2]; /* of the packet, by enum qosd_key_side */

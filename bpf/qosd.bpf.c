@@ -40,8 +40,8 @@ static __always_inline int is_bypassed(void)
 }
 
 /* ARP and the like are not IP. ND and DHCP are what keeps a link alive: never policed, whatever a policy says. Both
- * ends must be DHCP's, and ND must come from the link itself (RFC 4861), or a subscriber would pick port 68 for
- * everything. */
+ * ends must be DHCP's, and ND must come from the link itself (RFC 4861); who sends something else in that guise comes
+ * to what has_exemption_left() leaves. */
 static __always_inline int is_exempt(const struct packet *p)
 {
 	if (p->proto == IPPROTO_UDP && !p->v6)
@@ -50,6 +50,27 @@ static __always_inline int is_exempt(const struct packet *p)
 		return (p->sport == 546 || p->sport == 547) && (p->dport == 546 || p->dport == 547);
 	return p->v6 && p->proto == IPPROTO_ICMPV6 && p->hop_limit == 255 && p->icmp_type >= ND_FIRST &&
 	       p->icmp_type <= ND_LAST;
+}
+
+/* A link needs few of them. What comes beyond is classified as all else, or a tunnel between the ports of DHCP would
+ * never be policed. */
+static __always_inline int has_exemption_left(void)
+{
+	__u32 zero = 0;
+	__u64 now, *until;
+
+	if (!hook.exempt_ns)
+		return 1;
+	until = bpf_map_lookup_elem(&exempt_clock, &zero);
+	if (!until)
+		return 1;
+	now = bpf_ktime_get_coarse_ns();
+	if (*until < now)
+		*until = now;
+	if (*until - now >= (__u64)QOSD_EXEMPT_BURST * hook.exempt_ns)
+		return 0;
+	*until += hook.exempt_ns;
+	return 1;
 }
 
 /* What the rules of this hook, learning and the exemptions want to know of layer 4. */
@@ -230,7 +251,7 @@ int classify(struct __sk_buff *skb)
 	case PACKET_MALFORMED: hs->malformed++; return leave_alone(skb);
 	case PACKET_IP: break;
 	}
-	if (is_exempt(&p)) {
+	if (is_exempt(&p) && has_exemption_left()) {
 		hs->exempt++;
 		return leave_alone(skb);
 	}

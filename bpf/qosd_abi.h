@@ -25,6 +25,10 @@
  * QOSD_KIND_PASS, which would otherwise fall through to the `pass` filter and its default class. */
 #define QOSD_TC_EXEMPT 0xffff
 
+/* ND and DHCP: so many packets at once on a CPU, and one each so many ns, are never policed. */
+#define QOSD_EXEMPT_BURST 256
+#define QOSD_EXEMPT_NS    15625000 /* 64 a second */
+
 /* ---- sets --------------------------------------------------------------------------------------------------------
  * Three outer maps (array of maps, QOSD_SETS_MAX slots) hold each set's inner maps:
  *   sets_learned   hash  struct qosd_addr -> struct qosd_learned   measured; max_entries is the set's max
@@ -319,6 +323,7 @@ struct qosd_hook_conf {
 	__u32 htb_direct_queue; /* and its queue, from 1; 0: leave it */
 	__u32 keyed;            /* a class has `per` */
 	__u32 clocked;          /* sets are asked for, and then most packets pay: the time is read once, before both */
+	__u32 exempt_ns;        /* what one exempt packet takes of its CPU's bucket; 0: there is none */
 	__u32 to_ifb;           /* classify_neighbor: the filter `pass` behind it redirects to an ifb */
 	__u32 learn_n;
 	__u32 learn_slot[QOSD_LEARN_MAX];

@@ -876,6 +876,7 @@ static void want_classify(struct planner *p, const struct plan_hook *h, const st
 	spec->conf.overhead = plan_link_overhead(h, l);
 	spec->conf.mpu = h->iface->link.mpu;
 	spec->conf.linklayer = linklayer_of(h->iface->link.linklayer);
+	spec->conf.exempt_ns = QOSD_EXEMPT_NS;
 	spec->tables = tables_build(p->a, p->d, rules, &names);
 	if (!spec->tables)
 		return;

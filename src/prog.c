@@ -382,6 +382,7 @@ static int put_together(struct load *l, prog_map_fd map_fd, void *ctx)
 	case PROG_CLASSIFY_NEIGHBOR:
 		err = err ? err : take_shared_maps(l->o, map_fd, ctx);
 		err = err ? err : bpf_map__set_autocreate(l->o->maps.noted, l->spec->conf.learn_n > 0);
+		err = err ? err : bpf_map__set_autocreate(l->o->maps.exempt_clock, l->spec->kind == PROG_CLASSIFY);
 		err = err ? err : own_fence(l);
 		break;
 	case PROG_FORWARD:

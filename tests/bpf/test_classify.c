@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -433,6 +434,33 @@ static void neighbour_discovery_and_dhcp_are_exempt(void **state)
 		assert_int_equal(class_of(&p, NULL), dhcp[i].exempt ? -1 : 2);
 	}
 	assert_int_equal(harness_hook_stats(&h).exempt, 5 + 5);
+}
+
+/* Who uses their ports for something else has what the bucket holds, and is classified from then on. */
+static void what_is_exempt_has_a_limit(void **state)
+{
+	struct packet_buf dhcp = packet_udp_frame("192.0.2.1", "198.51.100.7", 68, 67), nd = icmp6_packet(136, 255);
+	struct timespec pause = {.tv_nsec = 300000000};
+	cpu_set_t before, one;
+	int classified = 0;
+
+	(void)state;
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one); /* each has a bucket */
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	h.spec.conf.default_class = 2;
+	h.spec.conf.exempt_ns = 200000000;
+	harness_load(&h);
+	for (int i = 0; i < QOSD_EXEMPT_BURST; i++)
+		assert_int_equal(class_of(i % 2 ? &dhcp : &nd, NULL), -1);
+	for (int i = 0; i < 100; i++) /* the bucket gains a few while this runs */
+		classified += class_of(i % 2 ? &dhcp : &nd, NULL) == 2;
+	assert_in_range(classified, 80, 100);
+	assert_int_equal(harness_hook_stats(&h).exempt, QOSD_EXEMPT_BURST + 100 - classified);
+	(void)nanosleep(&pause, NULL);
+	assert_int_equal(class_of(&nd, NULL), -1);
+	(void)sched_setaffinity(0, sizeof(before), &before);
 }
 
 static void protected_packets_come_to_no_class(void **state)
@@ -918,6 +946,7 @@ int main(void)
 		TEST(padding_is_not_a_port),
 		TEST(each_transport_with_ports_has_them),
 		TEST(neighbour_discovery_and_dhcp_are_exempt),
+		TEST(what_is_exempt_has_a_limit),
 		TEST(protected_packets_come_to_no_class),
 		TEST(what_is_not_ip_passes),
 		TEST(a_header_that_lies_about_its_version_passes),
