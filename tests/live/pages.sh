@@ -70,8 +70,14 @@ kill9_qosd a
 check "the bypass works without the daemon" bpftool map update pinned "$dir/a/pins/v2/bypass" key 0 0 0 0 value 1 0 0 0
 at wan ping -q -c 3 -i 0.2 -W 2 172.16.1.1 >/dev/null
 check "and off again" bpftool map update pinned "$dir/a/pins/v2/bypass" key 0 0 0 0 value 0 0 0 0
+check "without bpftool, tc takes engine bpf out of the way" at router tc filter del dev wan0 ingress pref 20736
+if has_qdisc htb; then
+	check "and type htb" at router tc qdisc del dev wan0 root
+fi
 start_qosd a router
 check "a new daemon takes over" equal $? 0
+check "and puts back what was taken away" plan_is_empty a
+check "on ingress too" contains "$(at router tc filter show dev wan0 ingress)" "pref 20736"
 check "and has counted what was let pass meanwhile" between "$(counted bypassed_packets)" 3 100
 
 # "Taking qosd off a machine", where a policy was gone back to and the daemon was killed.
