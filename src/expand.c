@@ -8,11 +8,14 @@
 /* Of all policies together, templates expanded: a small file must not become a large tree. */
 #define EXPANDED_MAX (4u * QOSD_CLASSES_MAX)
 
+#define TEMPLATES_DEEP_MAX 64 /* that use one another: each is a call on the stack */
+
 /* A template with the templates that it uses itself merged in. */
 struct template
 {
 	const struct w_template *written;
 	enum { TEMPLATE_NEW, TEMPLATE_BEGUN, TEMPLATE_MERGED } state;
+	unsigned levels; /* once merged: of templates from here on, this one counted */
 	struct w_class keys;
 };
 
@@ -20,10 +23,11 @@ struct expander {
 	struct arena *a;
 	struct diag *d;
 	struct names templates;
-	size_t n_all; /* classes of all policies */
+	size_t n_all;   /* classes of all policies */
+	unsigned begun; /* templates that are being merged, each for the one before */
 };
 
-static void merge(struct expander *e, const struct w_class *w, struct w_class *out);
+static unsigned merge(struct expander *e, const struct w_class *w, struct w_class *out);
 
 static void overlay_rate(struct w_rate *onto, const struct w_rate *rate)
 {
@@ -71,35 +75,51 @@ static void overlay(struct w_class *onto, const struct w_class *c)
 static void merge_template(struct expander *e, struct template *t)
 {
 	t->state = TEMPLATE_BEGUN;
-	merge(e, &t->written->keys, &t->keys);
+	e->begun++;
+	t->levels = 1 + merge(e, &t->written->keys, &t->keys);
+	e->begun--;
 	t->state = TEMPLATE_MERGED;
 }
 
-static void merge_uses(struct expander *e, const struct w_class *w, struct w_class *out)
+static unsigned merge_uses(struct expander *e, const struct w_class *w, struct w_class *out)
 {
+	unsigned levels = 0;
+
 	for (size_t i = 0; i < w->use.n; i++) {
 		const struct w_text *use = &w->use.v[i];
 		struct template *t = use->s ? names_resolve(&e->templates, e->d, use->pos, use->s) : NULL;
 
 		if (!t)
 			continue;
-		if (t->state == TEMPLATE_NEW)
+		if (t->state == TEMPLATE_NEW && e->begun < TEMPLATES_DEEP_MAX)
 			merge_template(e, t);
 		if (t->state == TEMPLATE_BEGUN) {
 			diag_error(e->d, use->pos, "template-loop", "template \"%s\" ends up using itself", use->s);
 			continue;
 		}
+		if (t->state == TEMPLATE_NEW || e->begun + t->levels > TEMPLATES_DEEP_MAX) {
+			diag_error(e->d, use->pos, "too-deep", "templates use one another more than %d deep",
+				   TEMPLATES_DEEP_MAX);
+			continue;
+		}
+		if (levels < t->levels)
+			levels = t->levels;
 		overlay(out, &t->keys);
 	}
+	return levels;
 }
 
-static void merge(struct expander *e, const struct w_class *w, struct w_class *out)
+/* Returns the levels of templates that w uses. */
+static unsigned merge(struct expander *e, const struct w_class *w, struct w_class *out)
 {
+	unsigned levels;
+
 	memset(out, 0, sizeof(*out));
-	merge_uses(e, w, out);
+	levels = merge_uses(e, w, out);
 	overlay(out, w);
 	out->pos = w->pos;
 	out->name = w->name;
+	return levels;
 }
 
 struct expander *expand_new(struct arena *a, struct diag *d, const struct policy *p)
@@ -155,7 +175,7 @@ static void expand_classes(struct expander *e, struct expanded_policy *p, const 
 		struct expanded *c = &classes[i];
 
 		c->parent = parent;
-		merge(e, &written[i], &c->keys);
+		(void)merge(e, &written[i], &c->keys); /* any number: a template was told of when it was merged */
 		names_add(e->a, &p->names, c->keys.name.s, c);
 		expand_classes(e, p, c, c->keys.classes, c->keys.n_classes, &c->children, depth + 1);
 		c->n_children = c->children ? c->keys.n_classes : 0;

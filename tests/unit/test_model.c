@@ -360,6 +360,47 @@ static void test_template_bomb(void **state)
 	done(&f);
 }
 
+/* Each template uses the next one, or with the file upside down the one before. */
+static void load_template_chain(struct fixture *f, int n, bool down)
+{
+	size_t room = 128 + 32 * (size_t)n, len;
+	char *text = malloc(room);
+
+	len = (size_t)snprintf(text, room, "version: 1\ntemplates:\n");
+	for (int i = 0; i < n; i++) {
+		int t = down ? i : n - 1 - i;
+
+		len += (size_t)snprintf(text + len, room - len,
+					t < n - 1 ? "  t%d: {use: t%d}\n" : "  t%d: {rate: 1mbit}\n", t, t + 1);
+	}
+	(void)snprintf(text + len, room - len,
+		       "policies:\n  p: {type: police, default: c, classes: [{name: c, use: t0}]}\n"
+		       "interfaces:\n  eth0: {egress: {policy: p}}\n");
+	load(f, text);
+	free(text);
+}
+
+static void test_a_chain_of_templates_is_bounded(void **state)
+{
+	static const struct {
+		int n;
+		bool good;
+	} cases[] = {{64, true}, {65, false}, {100000, false}};
+	struct fixture f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int down = 0; down < 2; down++) {
+			load_template_chain(&f, cases[i].n, down);
+			assert_int_equal(diag_errors(f.d) == 0, cases[i].good);
+			assert_int_equal(has_message(&f, "too-deep"), !cases[i].good);
+			if (cases[i].good)
+				assert_int_equal(f.m->interfaces[0].egress->classes[0]->rate_Bps, MBIT);
+			done(&f);
+		}
+	}
+}
+
 /* A policy of many classes on many interfaces is refused before it is built. */
 static void test_classes_of_all_interfaces_are_bounded(void **state)
 {
@@ -818,6 +859,7 @@ int main(void)
 		cmocka_unit_test(test_set_files_lie_beside_the_policy),
 		cmocka_unit_test(test_a_file_that_is_not_there),
 		cmocka_unit_test(test_template_bomb),
+		cmocka_unit_test(test_a_chain_of_templates_is_bounded),
 		cmocka_unit_test(test_classes_of_all_interfaces_are_bounded),
 		cmocka_unit_test(test_a_large_policy_is_quick),
 		cmocka_unit_test(test_rates_at_the_limit),
