@@ -681,7 +681,9 @@ static const char ecn_what[] = "a time to mark from, or off";
 /* A time, or off. */
 static void read_ecn(struct bind *b, const struct node *n, void *field, const void *how)
 {
-	if (n->kind == NODE_SCALAR && !strcmp(n->s, "off"))
+	const char *s = n->kind == NODE_SCALAR && !node_is_nothing(n) ? bind_scalar(b, n, how) : NULL;
+
+	if (s && !strcmp(s, "off"))
 		*(struct w_u64 *)field = (struct w_u64){.set = true, .pos = n->pos};
 	else
 		read_wait(b, n, field, how);
@@ -717,12 +719,18 @@ static const struct key policy_rows[] = {
 static const struct keys policy_keys = KEYS("a policy", policy_rows, .owner_name = type_name);
 
 /* Which keys belong here follows from the type, wherever in the policy it is written. */
-static unsigned owner_of(const struct node *policy)
+static unsigned owner_of(struct bind *b, const struct node *policy)
 {
 	const struct node *type = node_get(policy, "type");
+	struct diag *untold = diag_new(); /* what is wrong with it is told when its turn comes */
+	const char *s = NULL;
+	const struct var *used;
 
-	for (size_t i = 0; type && type->kind == NODE_SCALAR && i < COUNT(type_rows); i++)
-		if (!strcmp(type->s, type_rows[i].name))
+	if (type && type->kind == NODE_SCALAR)
+		s = vars_replace(b->arena, &b->vars, untold, type, &used);
+	diag_free(untold);
+	for (size_t i = 0; s && i < COUNT(type_rows); i++)
+		if (!strcmp(s, type_rows[i].name))
 			return 1u << type_rows[i].value;
 	return 0;
 }
@@ -732,7 +740,7 @@ static void read_policy(struct bind *b, const struct node_pair *pair, struct w_t
 	struct w_policy *policy = vec_add(b->arena, &p->policies);
 
 	policy->name = name;
-	b->owner = owner_of(pair->value);
+	b->owner = owner_of(b, pair->value);
 	bind_map(b, pair->value, &policy_keys, policy, pair->pos);
 	b->owner = 0;
 }
