@@ -13,7 +13,8 @@
 struct variant {
 	const struct model_hook *hook; /* the first of them */
 	const char *name;
-	bool only; /* of its policy */
+	bool only;       /* of its policy */
+	unsigned number; /* in its name; 0: not named yet */
 };
 
 struct printer {
@@ -911,20 +912,36 @@ static bool is_taken(const struct printer *p, const char *name)
 	return false;
 }
 
-/* "office-up", or "office-up-2" where that is another's; cut so that it is still a name. */
-static const char *variant_name(struct printer *p, const struct model_hook *h)
+static const char *way_of(const struct model_hook *h)
 {
-	const char *way = h->side == SIDE_NONE ? (h->dir == DIR_INGRESS ? "ingress" : "egress") : h->up ? "up" : "down";
-	const char *name;
+	return h->side == SIDE_NONE ? (h->dir == DIR_INGRESS ? "ingress" : "egress") : h->up ? "up" : "down";
+}
 
-	for (unsigned i = 1;; i++) {
-		char *suffix = i == 1 ? arena_printf(p->a, "-%s", way) : arena_printf(p->a, "-%s-%u", way, i);
+/* That of the last one before v which is called after the same policy and way: none below it is free. */
+static unsigned last_number(const struct printer *p, const struct variant *v)
+{
+	const struct model_hook *h = v->hook;
+
+	while (v-- > p->variants.v)
+		if (v->number && !strcmp(v->hook->policy, h->policy) && !strcmp(way_of(v->hook), way_of(h)))
+			return v->number;
+	return 0;
+}
+
+/* "office-up", or "office-up-2" where that is another's; cut so that it is still a name. */
+static void name_variant(struct printer *p, struct variant *v)
+{
+	const char *way = way_of(v->hook), *name;
+
+	v->number = last_number(p, v);
+	do {
+		char *suffix = ++v->number == 1 ? arena_printf(p->a, "-%s", way)
+						: arena_printf(p->a, "-%s-%u", way, v->number);
 		int room = TEXT_NAME_MAX - (int)strlen(suffix);
 
-		name = arena_printf(p->a, "%.*s%s", room, h->policy, suffix);
-		if (!is_taken(p, name))
-			return name;
-	}
+		name = arena_printf(p->a, "%.*s%s", room, v->hook->policy, suffix);
+	} while (is_taken(p, name));
+	v->name = name;
 }
 
 static void find_variants(struct printer *p)
@@ -939,7 +956,10 @@ static void find_variants(struct printer *p)
 		v->only = true;
 		for (size_t j = 0; j < p->variants.n && v->only; j++)
 			v->only = i == j || strcmp(v->hook->policy, p->variants.v[j].hook->policy) != 0;
-		v->name = v->only ? v->hook->policy : variant_name(p, v->hook);
+		if (v->only)
+			v->name = v->hook->policy;
+		else
+			name_variant(p, v);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -299,12 +300,54 @@ static void test_places_and_policy_names_do_not(void **state)
 	arena_free(a);
 }
 
+static double cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* One policy with a rate of its own on each of 1000 interfaces. One of its names is another's. */
+static void test_many_variants_are_named_quickly(void **state)
+{
+	size_t room = 1 << 17, n = 0;
+	char *text = malloc(room), *printed;
+	struct arena *a = arena_new();
+	struct model *m;
+	double ms;
+
+	(void)state;
+	n += (size_t)snprintf(text, room,
+			      "version: 1\npolicies:\n"
+			      "  p: {type: police, default: r, classes: [{name: r}]}\n"
+			      "  p-egress-500: {type: police, default: r, classes: [{name: r}]}\n"
+			      "interfaces:\n  lo: {egress: {policy: p-egress-500}}\n");
+	for (int i = 1; i <= 1000; i++)
+		n += (size_t)snprintf(text + n, room - n, "  eth%d: {egress: {policy: p, rate: %dmbit}}\n", i, i);
+	m = build(a, "many", text);
+	ms = cpu_ms();
+	printed = model_print(a, m);
+	ms = cpu_ms() - ms;
+	assert_non_null(strstr(printed, "eth1:\n    link: {linklayer: ethernet, overhead: 0, mpu: 0}\n"
+					"    egress: {policy: p-egress}\n"));
+	assert_non_null(strstr(printed, "egress: {policy: p-egress-499}\n"));
+	assert_non_null(strstr(printed, "egress: {policy: p-egress-501}\n"));
+	assert_non_null(strstr(printed, "egress: {policy: p-egress-1001}\n"));
+	assert_true(model_equal(m, build(a, "printed", printed)));
+	print_message("1000 variants in %.0f ms\n", ms);
+	assert_true(ms < 500);
+	free(text);
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_good_policy),
 		cmocka_unit_test(test_every_difference_counts),
 		cmocka_unit_test(test_every_difference_of_htb_counts),
+		cmocka_unit_test(test_many_variants_are_named_quickly),
 		cmocka_unit_test(test_places_and_policy_names_do_not),
 	};
 
