@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "model.h"
 
+#include "../bpf/qosd_abi.h"
 #include "csv.h"
 #include "expand.h"
 #include "glob.h"
@@ -1005,6 +1006,12 @@ const struct model_interface *model_interface_for(const struct model *m, const c
 
 /* ---- forwarding ------------------------------------------------------------------------------------------------ */
 
+/* As many as are built: one more than there can be, for check to tell of. Each device has arrays as long. */
+static size_t forwards_room(const struct builder *b)
+{
+	return b->p->forwards.n < QOSD_FORWARDS_MAX ? b->p->forwards.n : QOSD_FORWARDS_MAX;
+}
+
 static struct model_forwarding *forwarding_of(struct builder *b, const struct model_forward *f)
 {
 	struct model *m = b->m;
@@ -1018,7 +1025,7 @@ static struct model_forwarding *forwarding_of(struct builder *b, const struct mo
 	m->n_forwardings++;
 	g->ifname = f->on;
 	g->dir = f->dir;
-	g->rules = arena_array(b->a, b->p->forwards.n, sizeof(struct model_forward *));
+	g->rules = arena_array(b->a, forwards_room(b), sizeof(struct model_forward *));
 	g->hook = h = arena_new_of(b->a, struct model_hook);
 	h->pos = f->pos;
 	h->dir = f->dir;
@@ -1030,8 +1037,8 @@ static struct model_forwarding *forwarding_of(struct builder *b, const struct mo
 	h->root = arena_new_of(b->a, struct model_class);
 	h->root->name = "root";
 	h->root->pos = f->pos;
-	h->classes = arena_array(b->a, b->p->forwards.n, sizeof(*h->classes));
-	h->root->children = arena_array(b->a, b->p->forwards.n, sizeof(*h->root->children));
+	h->classes = arena_array(b->a, forwards_room(b), sizeof(*h->classes));
+	h->root->children = arena_array(b->a, forwards_room(b), sizeof(*h->root->children));
 	return g;
 }
 
@@ -1105,9 +1112,9 @@ static void build_forwards(struct builder *b)
 {
 	struct model *m = b->m;
 
-	m->forwards = arena_array(b->a, b->p->forwards.n, sizeof(*m->forwards));
-	m->forwardings = arena_array(b->a, b->p->forwards.n, sizeof(*m->forwardings));
-	for (size_t i = 0; i < b->p->forwards.n; i++)
+	m->forwards = arena_array(b->a, forwards_room(b), sizeof(*m->forwards));
+	m->forwardings = arena_array(b->a, forwards_room(b), sizeof(*m->forwardings));
+	for (size_t i = 0; i < b->p->forwards.n && m->n_forwards < forwards_room(b); i++)
 		build_forward(b, &b->p->forwards.v[i]);
 }
 

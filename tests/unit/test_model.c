@@ -424,6 +424,40 @@ static void test_classes_of_all_interfaces_are_bounded(void **state)
 	free(text);
 }
 
+/* Each rule on a device of its own, as many as there can be and more. */
+static void load_forwards(struct fixture *f, int n)
+{
+	size_t room = 128 + 128 * (size_t)n, len;
+	char *text = malloc(room);
+
+	len = (size_t)snprintf(text, room, "version: 1\nforward:\n");
+	for (int i = 0; i < n; i++)
+		len += (size_t)snprintf(
+			text + len, room - len,
+			"  - {name: f%d, on: in%d, match: [{all: true}], redirect: {mode: neigh, dev: out}}\n", i, i);
+	load(f, text);
+	free(text);
+}
+
+static void test_forwarding_rules_are_bounded(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	load_forwards(&f, 255);
+	assert_int_equal(diag_errors(f.d), 0);
+	assert_int_equal(f.m->n_forwards, 255);
+	assert_int_equal(f.m->n_forwardings, 255);
+	done(&f);
+	load_forwards(&f, 256);
+	assert_true(has_message(&f, "too-many-rules"));
+	done(&f);
+	load_forwards(&f, 5000);
+	assert_true(has_message(&f, "too-many-rules"));
+	assert_in_range(arena_used(f.a), 1, 64 << 20);
+	done(&f);
+}
+
 /* 512 rules in each of 200 hooks, which are looked at once for each direction. */
 static void test_a_large_policy_is_quick(void **state)
 {
@@ -861,6 +895,7 @@ int main(void)
 		cmocka_unit_test(test_template_bomb),
 		cmocka_unit_test(test_a_chain_of_templates_is_bounded),
 		cmocka_unit_test(test_classes_of_all_interfaces_are_bounded),
+		cmocka_unit_test(test_forwarding_rules_are_bounded),
 		cmocka_unit_test(test_a_large_policy_is_quick),
 		cmocka_unit_test(test_rates_at_the_limit),
 		cmocka_unit_test(test_bursts_at_the_limit),
