@@ -762,7 +762,7 @@ void model_check(struct diag *d, const struct policy *p, const struct model *m)
 		check_effect(&k);
 		check_matches(&k);
 		check_forward_matches(&k);
-		model_check_forward(d, m);
 	}
+	model_check_forward(d, m, whole);
 	arena_free(k.a);
 }

@@ -54,6 +54,7 @@ static bool only_family(const struct rules *r, const struct model_forward *f, ui
 	return some;
 }
 
+/* r: NULL where nothing is known of the matches. */
 static void check_nexthop(struct checker *k, const struct rules *r, const struct model_forward *f)
 {
 	char text[TEXT_MAX];
@@ -63,7 +64,7 @@ static void check_nexthop(struct checker *k, const struct rules *r, const struct
 	if (!is_unicast(&f->nexthop))
 		diag_error(k->d, f->nexthop_pos, "bad-address", "%s is not the address of a neighbour",
 			   text_format_prefix(text, &f->nexthop));
-	else if (f->nexthop.v4 && only_family(r, f, 6))
+	else if (r && f->nexthop.v4 && only_family(r, f, 6))
 		diag_error(
 			k->d, f->nexthop_pos, "bad-address",
 			"%s cannot be the next hop of IPv6: IPv4 may go by way of an IPv6 neighbour, not the reverse",
@@ -180,13 +181,13 @@ static void check_numbers(struct checker *k)
 	}
 }
 
-void model_check_forward(struct diag *d, const struct model *m)
+void model_check_forward(struct diag *d, const struct model *m, bool whole)
 {
 	struct checker k = {d, m, arena_new()};
 	struct rules **rules = arena_array(k.a, m->n_forwards, sizeof(*rules));
 
 	check_numbers(&k);
-	for (size_t i = 0; i < m->n_forwardings; i++) {
+	for (size_t i = 0; whole && i < m->n_forwardings; i++) {
 		struct rules *r = rules_build(k.a, d, m, m->forwardings[i].hook);
 
 		for (size_t j = 0; j < m->forwardings[i].n; j++)
@@ -200,7 +201,7 @@ void model_check_forward(struct diag *d, const struct model *m)
 		check_ifb(&k, f);
 		check_around(&k, f);
 	}
-	if (m->n_forwards < QOSD_FORWARDS_MAX)
+	if (whole && m->n_forwards < QOSD_FORWARDS_MAX)
 		check_loops(&k, rules);
 	arena_free(k.a);
 }

@@ -185,11 +185,12 @@ struct model *model_build(struct arena *a, struct diag *d, const struct policy *
 /* The name of the preset that says exactly this, or NULL. */
 const char *model_link_preset(const struct model_link *link);
 
-/* check_forward.c: the same for the forwarding rules. */
-void model_check_forward(struct diag *d, const struct model *m);
-
 /* check.c: rules across objects; errors and warnings go to d. */
 void model_check(struct diag *d, const struct policy *p, const struct model *m);
+
+/* check_forward.c: the same for the forwarding rules. Not whole: there were errors, and nothing is made of matches, in
+ * which names may be missing. */
+void model_check_forward(struct diag *d, const struct model *m, bool whole);
 
 /* The whole front end: load, build, check. Returns NULL if d has errors. */
 struct model *model_load(struct arena *a, struct diag *d, const char *file);
