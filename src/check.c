@@ -25,7 +25,8 @@ struct checker {
 	struct diag *d;
 	const struct policy *p;
 	const struct model *m;
-	struct arena *a; /* until the check ends */
+	struct arena *a;                           /* until the check ends */
+	const struct model_forwarding *forwarding; /* whose rules are looked at; NULL: a policy's classes */
 };
 
 static bool same_pos(struct pos a, struct pos b)
@@ -568,34 +569,42 @@ static bool may_swallow(const struct rule *early, const struct rule *late)
 	return early->cls->conform != CONFORM_CONTINUE && (early->cls == late->cls || !is_below(early->cls, late->cls));
 }
 
-static bool swallows(const struct rules *r, size_t early, size_t late)
+/* Behind a copy the packet goes on to the next rule. */
+static bool is_clone(const struct checker *k, const struct rule *r)
 {
-	return may_swallow(&r->v[early], &r->v[late]) && rule_implies(&r->v[late], &r->v[early]);
+	return k->forwarding && r->cls && model_forward_of(k->forwarding, r->cls)->mode == FORWARD_CLONE;
+}
+
+static bool swallows(const struct checker *k, const struct rules *r, size_t early, size_t late)
+{
+	return may_swallow(&r->v[early], &r->v[late]) && rule_implies(&r->v[late], &r->v[early]) &&
+	       !is_clone(k, &r->v[early]);
 }
 
 /* Of a run only the rule can swallow that has the address of the later one. */
-static size_t swallower_in_run(const struct rules *r, const struct run *run, size_t late, size_t n_early)
+static size_t swallower_in_run(const struct checker *k, const struct rules *r, const struct run *run, size_t late,
+			       size_t n_early)
 {
 	const struct literal *l = rule_literal(&r->v[late], run->field, 0);
 
 	for (; l; l = rule_literal(&r->v[late], run->field, (size_t)(l - r->v[late].literals) + 1)) {
 		long rule = !l->negated && l->n ? runs_rule_at(run, &l->prefixes[0]) : -1;
 
-		if (rule >= 0 && (size_t)rule < n_early && swallows(r, (size_t)rule, late))
+		if (rule >= 0 && (size_t)rule < n_early && swallows(k, r, (size_t)rule, late))
 			return (size_t)rule;
 	}
 	return n_early;
 }
 
 /* The first that does. */
-static const struct rule *swallower(const struct rules *r, size_t late, size_t n_early)
+static const struct rule *swallower(const struct checker *k, const struct rules *r, size_t late, size_t n_early)
 {
 	const struct run *run;
 	size_t rule;
 
 	for (size_t i = 0; i < n_early; i += run ? run->n : 1) {
 		run = runs_of(r, i);
-		rule = run ? swallower_in_run(r, run, late, n_early) : swallows(r, i, late) ? i : n_early;
+		rule = run ? swallower_in_run(k, r, run, late, n_early) : swallows(k, r, i, late) ? i : n_early;
 		if (rule < n_early)
 			return &r->v[rule];
 	}
@@ -614,7 +623,7 @@ static void find_idles(struct checker *k, const struct rules *r, struct idles *o
 		for (end = first;
 		     end < r->n && r->v[end].cls == r->v[first].cls && same_pos(r->v[end].pos, r->v[first].pos);
 		     end++) {
-			one = all ? swallower(r, end, first) : NULL;
+			one = all ? swallower(k, r, end, first) : NULL;
 			all = one != NULL;
 			by = by ? by : one;
 		}
@@ -634,26 +643,29 @@ static bool is_idle_too(const struct idle *x, const struct idles *others)
 
 static void tell_idle(struct checker *k, const struct idle *x)
 {
-	if (!x->by) {
-		diag_warning(k->d, x->pos, "never-matches", "no packet can satisfy this match%s%s%s",
-			     x->cls ? " of class \"" : "", class_name(x->cls),
-			     x->cls ? "\" and what is around it" : "");
-		return;
-	}
-	if (!x->cls)
+	const char *what = k->forwarding ? "rule" : "class";
+	const char *around = k->forwarding ? "" : " and what is around it";
+
+	if (!x->by && !x->cls)
+		diag_warning(k->d, x->pos, "never-matches", "no packet can satisfy this match");
+	else if (!x->by)
+		diag_warning(k->d, x->pos, "never-matches", "no packet can satisfy this match of %s \"%s\"%s", what,
+			     x->cls->name, around);
+	else if (!x->cls)
 		diag_warning(k->d, x->pos, "swallowed", "this match adds nothing: an earlier one protects all of it");
 	else if (!x->by->cls)
 		diag_warning(k->d, x->pos, "swallowed",
-			     "nothing is left for this match of class \"%s\": all of it is protected", x->cls->name);
+			     "nothing is left for this match of %s \"%s\": all of it is protected", what, x->cls->name);
 	else if (!strcmp(x->by->cls->name, x->cls->name))
 		diag_warning(k->d, x->pos, "swallowed",
-			     "this match adds nothing to class \"%s\": an earlier one takes all of it", x->cls->name);
+			     "this match adds nothing to %s \"%s\": an earlier one takes all of it", what,
+			     x->cls->name);
 	else
 		diag_warning(k->d, x->pos, "swallowed",
-			     "nothing is left for this match of class \"%s\": an earlier one of class \"%s\" takes all "
-			     "of it",
-			     x->cls->name, x->by->cls->name);
-	diag_note(k->d, x->by->pos, "the earlier match");
+			     "nothing is left for this match of %s \"%s\": an earlier one of %s \"%s\" takes all of it",
+			     what, x->cls->name, what, x->by->cls->name);
+	if (x->by)
+		diag_note(k->d, x->by->pos, "the earlier match");
 }
 
 static const bool is_question[FIELDS] = {
@@ -743,10 +755,19 @@ static void check_matches(struct checker *k)
 	}
 }
 
+/* What is protected was told with the policies: one direction alone says nothing of it. */
 static void check_forward_matches(struct checker *k)
 {
-	for (size_t i = 0; i < k->m->n_forwardings; i++)
-		check_questions(k, rules_build(k->a, k->d, k->m, k->m->forwardings[i].hook));
+	for (size_t i = 0; i < k->m->n_forwardings; i++) {
+		struct idles idles = {0};
+
+		k->forwarding = &k->m->forwardings[i];
+		look_at_rules(k, k->forwarding->hook, &idles);
+		for (size_t j = 0; j < idles.n; j++)
+			if (idles.v[j].cls)
+				tell_idle(k, &idles.v[j]);
+	}
+	k->forwarding = NULL;
 }
 
 void model_check(struct diag *d, const struct policy *p, const struct model *m)
