@@ -121,7 +121,8 @@ static const struct unquoted {
 	{"@", "yaml-syntax", "a value that starts with \"@\" must be quoted, as in \"@neighbours\""},
 	{"%", "yaml-syntax", "a value that starts with \"%\" must be quoted"},
 	{"`", "yaml-syntax", "a value that starts with \"`\" must be quoted"},
-	{"::", "yaml-syntax", "inside [ ] and { } an address that starts with \"::\" must be quoted, as in \"::/0\""},
+	{"::", "yaml-syntax",
+	 "inside [ ] and { } an address with \"::\" at its start or end must be quoted, as in \"::/0\""},
 	{"${", "yaml-syntax", "inside [ ] and { } a value with \"${\" must be quoted, as in \"${NAME}\""},
 	{"*", "yaml-alias", "a value that starts with \"*\" must be quoted, as in \"*eth\""},
 	{"&", "yaml-anchor", "a value that starts with \"&\" must be quoted"},
@@ -212,10 +213,13 @@ static void tell_syntax(struct reader *r)
 		diag_note(r->diag, pos_of(r, r->parser.context_mark), "the bracket is opened here");
 }
 
-static bool is_patched(const struct reader *r)
+/* Any of the len bytes from r->at on? */
+static bool is_patched(const struct reader *r, size_t len)
 {
+	size_t at = (size_t)(r->at - r->text);
+
 	for (size_t i = 0; i < r->n_patches; i++)
-		if (r->patches[i].offset == (size_t)(r->at - r->text))
+		if (r->patches[i].offset >= at && r->patches[i].offset < at + len)
 			return true;
 	return false;
 }
@@ -281,7 +285,7 @@ static struct node *read_scalar(struct reader *r)
 	size_t len = r->event.data.scalar.length;
 	struct node *n = new_node(r, NODE_SCALAR);
 
-	if (is_patched(r))
+	if (is_patched(r, len))
 		n->kind = NODE_BROKEN;
 	if (!is_bare(r, r->event.data.scalar.tag, r->event.data.scalar.anchor, value))
 		n->kind = NODE_BROKEN;
