@@ -500,7 +500,7 @@ static void check_policy(struct builder *b, const struct w_policy *w, const stru
 		warn_without_queue(b, e->classes, e->n_classes);
 	else
 		warn_without_rate(b, e->classes, e->n_classes);
-	if (w->dflt.s && strcmp(w->dflt.s, "pass") != 0)
+	if (e->whole && w->dflt.s && strcmp(w->dflt.s, "pass") != 0)
 		dflt = names_resolve(&e->names, b->d, w->dflt.pos, w->dflt.s); /* found again per hook */
 	if (htb && w->dflt.s)
 		check_htb_default(b, w, dflt);
