@@ -678,7 +678,9 @@ static uint32_t default_quantum(uint64_t Bps, uint32_t mtu)
 
 	if (quantum > HTB_QUANTUM_MAX)
 		quantum = HTB_QUANTUM_MAX;
-	return quantum > mtu ? (uint32_t)quantum : mtu;
+	if (quantum < mtu)
+		quantum = mtu;
+	return quantum < INT32_MAX ? (uint32_t)quantum : INT32_MAX; /* as one that is written */
 }
 
 /* The queue of a class. One without a rule of its own against long queues is as long as the rate warrants. */
