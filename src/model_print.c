@@ -191,10 +191,11 @@ static bool same_learn(const struct model_set *a, const struct model_set *b)
 	return true;
 }
 
+/* Who uses it is seen where it is used; policies that no interface has do not count. */
 static bool same_set(const struct model_set *a, const struct model_set *b)
 {
-	if (!same_text(a->name, b->name) || !same_text(a->file, b->file) || a->used != b->used ||
-	    a->n_elements != b->n_elements || !same_learn(a, b))
+	if (!same_text(a->name, b->name) || !same_text(a->file, b->file) || a->n_elements != b->n_elements ||
+	    !same_learn(a, b))
 		return false;
 	for (size_t i = 0; i < a->n_elements; i++) {
 		const struct model_element *e = &a->elements[i], *f = &b->elements[i];

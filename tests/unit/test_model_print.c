@@ -300,6 +300,22 @@ static void test_places_and_policy_names_do_not(void **state)
 	arena_free(a);
 }
 
+/* Nor is anything left of it where it is printed. */
+static void test_a_policy_that_nothing_uses_does_not(void **state)
+{
+	static const char idle[] =
+		"  idle: {type: police, default: x, classes: [{name: x, per: {key: src, set: t, rate: 1mbit}}]}\n"
+		"interfaces:\n";
+	struct arena *a = arena_new();
+	const char *text = replaced(a, base, "sets:\n", "sets:\n  t: {elements: [10.0.0.9]}\n");
+	struct model *m = build(a, "idle", replaced(a, text, "interfaces:\n", idle));
+
+	(void)state;
+	assert_true(model_equal(m, build(a, "without", text)));
+	assert_true(model_equal(m, build(a, "printed", model_print(a, m))));
+	arena_free(a);
+}
+
 static double cpu_ms(void)
 {
 	struct timespec t;
@@ -347,8 +363,9 @@ int main(void)
 		cmocka_unit_test(test_every_good_policy),
 		cmocka_unit_test(test_every_difference_counts),
 		cmocka_unit_test(test_every_difference_of_htb_counts),
-		cmocka_unit_test(test_many_variants_are_named_quickly),
 		cmocka_unit_test(test_places_and_policy_names_do_not),
+		cmocka_unit_test(test_a_policy_that_nothing_uses_does_not),
+		cmocka_unit_test(test_many_variants_are_named_quickly),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
