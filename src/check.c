@@ -501,21 +501,28 @@ static void check_unused(struct checker *k)
 		warn_unused(k, &u.policies, &p->policies.v[i].name, "policy", "interface");
 }
 
-/* An entry may be there for the side alone. */
-static bool has_forwards(const struct model *m, const char *ifname)
+/* Of every interface entry: do forwarding rules have their side from it? It may be there for that alone. */
+static const bool *find_forwarded(struct checker *k)
 {
-	for (size_t i = 0; i < m->n_forwardings; i++)
-		if (!strcmp(m->forwardings[i].ifname, ifname))
-			return true;
-	return false;
+	bool *found = arena_array(k->a, k->m->n_interfaces, sizeof(*found));
+
+	for (size_t i = 0; i < k->m->n_forwardings; i++) {
+		const struct model_interface *iface = model_interface_for(k->m, k->m->forwardings[i].ifname);
+
+		if (iface)
+			found[iface - k->m->interfaces] = true;
+	}
+	return found;
 }
 
 static void check_effect(struct checker *k)
 {
+	const bool *forwarded = find_forwarded(k);
+
 	for (size_t i = 0; i < k->m->n_interfaces; i++) {
 		const struct model_interface *iface = &k->m->interfaces[i];
 
-		if (!iface->ingress && !iface->egress && !has_forwards(k->m, iface->name))
+		if (!iface->ingress && !iface->egress && !forwarded[i])
 			diag_warning(k->d, iface->pos, "no-effect",
 				     "interface \"%s\" has neither ingress nor egress: nothing is shaped there",
 				     iface->name);
