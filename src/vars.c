@@ -42,7 +42,7 @@ static bool is_usable(struct diag *d, const struct node_pair *pair)
 void vars_add(struct arena *a, struct vars *vars, struct diag *d, const struct node_pair *pair)
 {
 	const struct node *n = pair->value;
-	bool fits = n->kind == NODE_SCALAR && strlen(n->s) <= VALUE_MAX && !strstr(n->s, "${");
+	bool fits = n->kind == NODE_SCALAR && !node_is_nothing(n) && strlen(n->s) <= VALUE_MAX && !strstr(n->s, "${");
 
 	if (!is_usable(d, pair) || pair->again)
 		return;
