@@ -790,11 +790,14 @@ static const struct keys link_keys = KEYS("a link", link_rows);
 static void read_link(struct bind *b, const struct node *n, void *field, const void *how)
 {
 	struct w_link *link = field;
+	size_t known = 0;
 
 	(void)how;
 	link->pos = n->pos;
 	bind_map(b, n, &link_keys, link, n->pos);
-	if (node_get(n, "preset") && n->n_pairs > 1)
+	for (size_t i = 0; i < COUNT(link_rows); i++)
+		known += node_get(n, link_rows[i].name) != NULL;
+	if (node_get(n, "preset") && known > 1)
 		diag_error(b->diag, n->pos, "preset-alone",
 			   "a preset has its own linklayer, overhead and mpu: write it alone");
 	if (n->kind == NODE_MAP && !n->n_pairs && !n->cut)
