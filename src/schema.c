@@ -964,7 +964,21 @@ static void read_listen(struct bind *b, const struct node *n, void *field, const
 static const struct key metrics_rows[] = {{"listen", read_listen, NULL, 0, KEY_REQUIRED | KEY_LATER, 0}};
 static const struct keys metrics_keys = KEYS("metrics", metrics_rows);
 
-static const struct key learned_rows[] = {{"save", bind_time, NULL, 0, KEY_REQUIRED, 0}};
+#define SAVE_MIN_NS 1000000u /* timers count in ms */
+
+static void read_save(struct bind *b, const struct node *n, void *field, const void *how)
+{
+	struct w_u64 *out = field;
+
+	bind_time(b, n, field, NULL);
+	if (!out->set || !out->v || out->v >= SAVE_MIN_NS)
+		return;
+	out->set = false;
+	bind_refuse(b, n, "bad-time", n->s, how, "it is 0 or at least 1ms");
+}
+
+static const char save_what[] = "a time between two saves";
+static const struct key learned_rows[] = {{"save", read_save, save_what, 0, KEY_REQUIRED, 0}};
 static const struct keys learned_keys = KEYS("learned", learned_rows);
 
 static void read_learned(struct bind *b, const struct node *n, void *field, const void *how)

@@ -134,6 +134,8 @@ static const struct change changes[] = {
 	{"takeover: refuse", "takeover: replace"},
 	{"{proto: ospf}", "{proto: gre}"},
 	{"save: 30s", "save: 31s"},
+	{"save: 30s", "save: 1ms"},
+	{"save: 30s", "save: 0"},
 	{"10.0.0.2", "10.0.0.3"},
 	{"up: 1mbit", "up: 3mbit"},
 	{"down: 2mbit", "down: 3mbit"},
