@@ -18,7 +18,7 @@
 #define MERGED_PACKET   65536      /* bytes: as large as GRO makes a packet */
 #define LARGE_FRAME     1514       /* bytes: what most links carry, with the header of Ethernet */
 #define BURST_ENOUGH_NS 200000000u /* below that much of its rate, drop-tail policing starves TCP on a short path */
-#define LEARN_NAMES_MAX 4096       /* names and globs that are compared with each other */
+#define LEARN_NAMES_MAX 4096       /* names that are compared with each other's globs; beyond, equal ones are found */
 #define NS_PER_S        1000000000ull
 
 struct checker {
@@ -386,6 +386,13 @@ static bool set_learns_on(const struct model_set *s, const char *name)
 	return false;
 }
 
+static void tell_too_many_learn(struct checker *k, const struct model_set *set, const char *name)
+{
+	diag_error(k->d, set->pos, "too-many-sets",
+		   "set \"%s\" is one too many to learn on \"%s\": an interface teaches at most %d sets", set->name,
+		   name, QOSD_LEARN_MAX);
+}
+
 /* What interface names will fit the globs is known only when they appear; this finds what the file alone shows. */
 static void check_learn_on(struct checker *k, const struct model_set *set, const char *name)
 {
@@ -396,11 +403,44 @@ static void check_learn_on(struct checker *k, const struct model_set *set, const
 		if (!set_learns_on(m->sets[i], name) || ++n <= QOSD_LEARN_MAX)
 			continue;
 		if (m->sets[i] == set)
-			diag_error(
-				k->d, set->pos, "too-many-sets",
-				"set \"%s\" is one too many to learn on \"%s\": an interface teaches at most %d sets",
-				set->name, name, QOSD_LEARN_MAX);
+			tell_too_many_learn(k, set, name);
 		return;
+	}
+}
+
+/* A name on which a set learns. */
+struct lesson {
+	const char *name;
+	size_t set;
+};
+
+static int by_name_and_set(const void *left, const void *right)
+{
+	const struct lesson *a = left, *b = right;
+	int cmp = strcmp(a->name, b->name);
+
+	return cmp ? cmp : (a->set > b->set) - (a->set < b->set);
+}
+
+/* Of n names in all, those that several sets have. */
+static void check_equal_learn_on(struct checker *k, size_t n)
+{
+	struct lesson *all = arena_array(k->a, n, sizeof(*all));
+	size_t n_sets = 0;
+
+	n = 0;
+	for (size_t i = 0; i < k->m->n_sets; i++)
+		for (size_t j = 0; j < k->m->sets[i]->learn.n_on; j++)
+			all[n++] = (struct lesson){k->m->sets[i]->learn.on[j], i};
+	qsort(all, n, sizeof(*all), by_name_and_set);
+	for (size_t i = 0; i < n; i++) {
+		bool again = i && !strcmp(all[i - 1].name, all[i].name);
+
+		if (again && all[i - 1].set == all[i].set)
+			continue;
+		n_sets = again ? n_sets + 1 : 1;
+		if (n_sets == QOSD_LEARN_MAX + 1)
+			tell_too_many_learn(k, k->m->sets[all[i].set], all[i].name);
 	}
 }
 
@@ -414,7 +454,11 @@ static void check_set_limits(struct checker *k)
 			   "set \"%s\" is one too many, there can be %d", m->sets[QOSD_SETS_MAX]->name, QOSD_SETS_MAX);
 	for (size_t i = 0; i < m->n_sets; i++)
 		names += m->sets[i]->learn.n_on;
-	for (size_t i = 0; i < m->n_sets && names <= LEARN_NAMES_MAX; i++)
+	if (names > LEARN_NAMES_MAX) {
+		check_equal_learn_on(k, names);
+		return;
+	}
+	for (size_t i = 0; i < m->n_sets; i++)
 		for (size_t j = 0; j < m->sets[i]->learn.n_on; j++)
 			check_learn_on(k, m->sets[i], m->sets[i]->learn.on[j]);
 }

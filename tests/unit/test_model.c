@@ -50,12 +50,18 @@ static void done(struct fixture *f)
 	arena_free(f->a);
 }
 
-static bool has_message(struct fixture *f, const char *id)
+/* 0: there is none. */
+static uint32_t line_of_message(struct fixture *f, const char *id)
 {
 	for (size_t i = 0; i < diag_count(f->d); i++)
 		if (!strcmp(diag_get(f->d, i)->id, id))
-			return true;
-	return false;
+			return diag_get(f->d, i)->pos.line;
+	return 0;
+}
+
+static bool has_message(struct fixture *f, const char *id)
+{
+	return line_of_message(f, id) != 0;
 }
 
 static const struct model_class *class_named(const struct model_hook *h, const char *name)
@@ -456,6 +462,39 @@ static void test_forwarding_rules_are_bounded(void **state)
 	assert_true(has_message(&f, "too-many-rules"));
 	assert_in_range(arena_used(f.a), 1, 64 << 20);
 	done(&f);
+}
+
+/* Each set learns on many interfaces of its own and, twice, on one of all. */
+static void load_learners(struct fixture *f, int n_sets, int n_own)
+{
+	size_t room = 256 + (size_t)n_sets * (64 + 16 * (size_t)n_own), len;
+	char *text = malloc(room);
+
+	len = (size_t)snprintf(text, room, "version: 1\nsets:\n");
+	for (int i = 0; i < n_sets; i++) {
+		len += (size_t)snprintf(text + len, room - len, "  s%d: {learn: {on: [eth0", i);
+		for (int j = 0; j < n_own; j++)
+			len += (size_t)snprintf(text + len, room - len, ", own%d.%d", i, j);
+		len += (size_t)snprintf(text + len, room - len, ", eth0]}}\n");
+	}
+	load(f, text);
+	free(text);
+}
+
+static void test_sets_of_an_interface_are_bounded_however_many_names(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	for (int own = 0; own <= 2000; own += 1000) {
+		load_learners(&f, 4, own);
+		assert_false(has_message(&f, "too-many-sets"));
+		done(&f);
+		load_learners(&f, 6, own);
+		assert_int_equal(diag_errors(f.d), 1);
+		assert_int_equal(line_of_message(&f, "too-many-sets"), 2 + 5); /* at the fifth */
+		done(&f);
+	}
 }
 
 /* 512 rules in each of 200 hooks, which are looked at once for each direction. */
@@ -896,6 +935,7 @@ int main(void)
 		cmocka_unit_test(test_a_chain_of_templates_is_bounded),
 		cmocka_unit_test(test_classes_of_all_interfaces_are_bounded),
 		cmocka_unit_test(test_forwarding_rules_are_bounded),
+		cmocka_unit_test(test_sets_of_an_interface_are_bounded_however_many_names),
 		cmocka_unit_test(test_a_large_policy_is_quick),
 		cmocka_unit_test(test_rates_at_the_limit),
 		cmocka_unit_test(test_bursts_at_the_limit),
