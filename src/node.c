@@ -73,17 +73,6 @@ static struct pos pos_of(struct reader *r, yaml_mark_t mark)
 
 /* ---- the text before YAML looks at it -------------------------------------------------------------------------- */
 
-/* libyaml would take some of these for line ends, and then its lines were not ours. */
-static bool is_text(uint32_t code, bool before_newline)
-{
-	if (code == '\r')
-		return before_newline;
-	if (code < 0x20)
-		return code == '\t' || code == '\n';
-	return !(code >= 0x7f && code < 0xa0) && code != 0x2028 && code != 0x2029 && code != 0xfeff && code != 0xfffe &&
-	       code != 0xffff;
-}
-
 static bool check_text(struct diag *d, uint32_t file, const char *text, size_t len)
 {
 	struct pos pos = {.file = file, .line = 1, .col = 1};
@@ -97,7 +86,7 @@ static bool check_text(struct diag *d, uint32_t file, const char *text, size_t l
 				   (unsigned char)text[i]);
 			return false;
 		}
-		if (!is_text(code, i + 1 < len && text[i + 1] == '\n')) {
+		if (!text_allows(code) && !(code == '\r' && i + 1 < len && text[i + 1] == '\n')) {
 			diag_error(d, pos, "not-text", "character U+%04X has no place in a policy's text", code);
 			return false;
 		}

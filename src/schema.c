@@ -49,7 +49,7 @@ static int check_ifnames(const char *s, const char **why)
 }
 
 static const struct bind_name any_text = {"a text", NULL, NULL};
-static const struct bind_name path_name = {"the path of a file", NULL, NULL};
+static const struct bind_name path_name = {"the path of a file", text_quotable, NULL};
 static const struct bind_name preset_name = {"the name of a preset", NULL, NULL};
 static const struct bind_name class_name = {"the name of a class", text_name, NULL};
 static const struct bind_name policy_name = {"the name of a policy", text_name, NULL};

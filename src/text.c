@@ -722,6 +722,8 @@ int text_ifname(const char *s, bool glob, const char **why)
 	for (size_t i = 0; i < n; i++)
 		if (s[i] == '/' || s[i] == ':' || isspace((unsigned char)s[i]) || iscntrl((unsigned char)s[i]))
 			return refuse(why, -EINVAL, "an interface's name has no space, colon or slash");
+	if (text_quotable(s, why))
+		return -EINVAL;
 	if (is_pattern(s)) {
 		if (!glob)
 			return refuse(why, -EINVAL, "one interface is to be named, not a pattern");
@@ -867,6 +869,30 @@ size_t text_utf8(const char *s, size_t len, uint32_t *code)
 		return 0;
 	*code = c;
 	return n;
+}
+
+/* libyaml would take some of those that it may not have for line ends, and then its lines were not ours. */
+bool text_allows(uint32_t code)
+{
+	if (code < 0x20)
+		return code == '\t' || code == '\n';
+	return !(code >= 0x7f && code < 0xa0) && code != 0x2028 && code != 0x2029 && code != 0xfeff && code != 0xfffe &&
+	       code != 0xffff;
+}
+
+int text_quotable(const char *s, const char **why)
+{
+	size_t len = strlen(s), n;
+	uint32_t code;
+
+	if (strstr(s, "${"))
+		return refuse(why, -EINVAL, "\"${\" starts a variable wherever it stands");
+	for (size_t i = 0; i < len; i += n) {
+		n = text_utf8(s + i, len - i, &code);
+		if (!n || !text_allows(code))
+			return refuse(why, -EINVAL, "it has a character that has no place in a policy's text");
+	}
+	return 0;
 }
 
 char *text_harmless(char *s, bool keep_lines)

@@ -51,7 +51,7 @@ int text_icmp_type(const char *s, int *type4, int *type6, const char **why);
 /* Names of sets, policies, classes, services, templates: a letter, then letters, digits, '_' or '-'; at most 48. */
 int text_name(const char *s, const char **why);
 #define TEXT_NAME_MAX 48
-/* What the kernel accepts as the name of an interface, or with glob a pattern of such names. */
+/* What the kernel accepts as the name of an interface, or with glob a pattern of such names, and is text_quotable. */
 int text_ifname(const char *s, bool glob, const char **why);
 
 #define TEXT_MAX 64                                         /* room every formatter below is happy with */
@@ -80,6 +80,12 @@ const char *text_closest_icmp_type(const char *s);
 
 /* Bytes of the UTF-8 character at s, and its code; 0 where it is none. */
 size_t text_utf8(const char *s, size_t len, uint32_t *code);
+
+/* May the text of a policy have this character? A carriage return may stand before a newline alone. */
+bool text_allows(uint32_t code);
+/* Would s, in quotes, be the same when it is read from a policy? Not with a character that its text may not have, nor
+ * with "${", which starts a variable. */
+int text_quotable(const char *s, const char **why);
 
 /* Terminals obey control characters (C0, C1, DEL): none of a file's or a name's may reach one. They become '?', as does
  * what is not UTF-8; a tab becomes a blank. keep_lines: newlines and tabs stay. In place, never longer; returns s. */

@@ -557,13 +557,16 @@ static void names(void **state)
 
 static void interface_names(void **state)
 {
-	static const char *const bad[] = {"", ".", "..", "eth0/1", "eth0:1", "eth 0", "a234567890123456", "eth*"};
+	static const char *const bad[] = {
+		"",     ".",       "..",        "eth0/1",       "eth0:1",       "eth 0", "a234567890123456",
+		"eth*", "eth${0}", "a\xc2\x85", "\xe2\x80\xa8", "\xef\xbb\xbf", "a\xff"};
 	const char *why;
 
 	(void)state;
 	assert_int_equal(text_ifname("eth0.100", false, &why), 0);
 	assert_int_equal(text_ifname("a23456789012345", false, &why), 0);
 	assert_int_equal(text_ifname("*eth[0-9]?", true, &why), 0);
+	assert_int_equal(text_ifname("\xc3\xb6$", false, &why), 0);
 	for (size_t i = 0; i < COUNT(bad); i++)
 		assert_int_not_equal(text_ifname(bad[i], false, &why), 0);
 }
