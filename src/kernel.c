@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/pkt_sched.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,7 @@ struct request {
 	const struct request_kind *kind;
 	struct nlmsghdr *msg;                  /* of the netlink kinds */
 	struct nlmsghdr *then;                 /* of a device: its alias */
-	int ifindex;                           /* of a qdisc, class or device that is removed */
+	int ifindex;                           /* of the device itself, or of what is on it; 0: on none */
 	const struct kobj_link *link;          /* of a device that is removed */
 	bool is_root;                          /* a removal that takes all classes of its device along */
 	bool done;                             /* a removal that was sent */
@@ -80,8 +81,8 @@ struct request_kind {
 	int (*commit)(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size);
 };
 
-static const struct request_kind message_request, clsact_removal_request, tc_removal_request, tc_restore_request,
-	link_request, link_removal_request, action_removal_request, map_request, entry_request;
+static const struct request_kind message_request, removal_request, clsact_removal_request, tc_removal_request,
+	tc_restore_request, link_request, link_removal_request, action_removal_request, map_request, entry_request;
 
 /* ---- the three verbs ---- */
 
@@ -235,23 +236,62 @@ void kernel_fail_at(struct kernel *k, int i)
 /* ---- netlink messages
  * -------------------------------------------------------------------------------------------------- */
 
+/* Does a request whose link has gone count as carried out? Whoever verifies the result does not miss what was on it. */
+static bool is_vain(const struct request *r, int err)
+{
+	char name[IF_NAMESIZE];
+
+	return err == -ENODEV && r->ifindex && !if_indextoname((unsigned)r->ifindex, name) && errno == ENXIO;
+}
+
+/* Does a removal that was refused? What is not there any more, or went with its link, is removed. */
+static bool is_removed(const struct request *r, int err)
+{
+	(void)r;
+	return err == -ENOENT || err == -ENODEV;
+}
+
 static struct nlmsghdr *keep(const struct nlmsghdr *msg)
 {
 	return memcpy(xmalloc(msg->nlmsg_len), msg, msg->nlmsg_len);
 }
 
-static int commit_messages(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+/* Sends messages until one is refused; counts says which refusals are none. */
+static int send_requests(struct real *k, struct request *const *r, size_t n,
+			 bool (*counts)(const struct request *r, int err), int *result, char *text, size_t size)
 {
 	struct nlmsghdr **msgs = xcalloc(n, sizeof(struct nlmsghdr *));
-	int err;
+	size_t sent = 0;
+	int err = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		msgs[i] = r[i]->msg;
-	err = nl_batch(k->nl, msgs, n, result, text, size);
+		result[i] = -ECANCELED;
+	}
+	while (sent < n && !err) {
+		(void)nl_batch(k->nl, msgs + sent, n - sent, result + sent, text, size); /* each has its result */
+		for (; sent < n && result[sent] != -ECANCELED; sent++) {
+			if (counts(r[sent], result[sent]))
+				result[sent] = 0;
+			if (!err)
+				err = result[sent];
+		}
+	}
 	free(msgs);
 	return err;
 }
+
+static int commit_messages(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	return send_requests(k, r, n, is_vain, result, text, size);
+}
 static const struct request_kind message_request = {commit_messages};
+
+static int commit_removals(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
+{
+	return send_requests(k, r, n, is_removed, result, text, size);
+}
+static const struct request_kind removal_request = {commit_removals};
 
 /* ---- qdiscs
  * ------------------------------------------------------------------------------------------------------------ */
@@ -286,6 +326,8 @@ static int commit_clsact_removals(struct real *k, struct request *const *r, size
 		if (clsact_is_used(k, r[i]->ifindex))
 			continue;
 		result[i] = nl_talk(k->nl, r[i]->msg, text, size);
+		if (is_removed(r[i], result[i]))
+			result[i] = 0;
 		if (result[i])
 			return result[i];
 	}
@@ -319,41 +361,22 @@ static void join_removals(struct request *const *r, size_t n)
 	free(roots);
 }
 
-/* Sends removals until one is refused. What is not there any more is removed. */
-static int send_removals(struct real *k, struct nlmsghdr *const *msgs, size_t n, int *result, char *text, size_t size)
-{
-	size_t sent = 0;
-
-	while (sent < n) {
-		(void)nl_batch(k->nl, msgs + sent, n - sent, result + sent, text, size); /* each has its result */
-		for (; sent < n && result[sent] != -ECANCELED; sent++)
-			if (result[sent] == -ENOENT)
-				result[sent] = 0;
-		for (size_t i = 0; i < sent; i++)
-			if (result[i])
-				return result[i];
-	}
-	return 0;
-}
-
 static int commit_tc_removals(struct real *k, struct request *const *r, size_t n, int *result, char *text, size_t size)
 {
-	struct nlmsghdr **msgs = xcalloc(n, sizeof(struct nlmsghdr *));
+	struct request **alone = xcalloc(n, sizeof(*alone));
 	int *sent = xcalloc(n, sizeof(int)), err;
 	size_t m = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		sent[m] = -ECANCELED;
+	for (size_t i = 0; i < n; i++)
 		if (!r[i]->with)
-			msgs[m++] = r[i]->msg;
-	}
-	err = send_removals(k, msgs, m, sent, text, size);
+			alone[m++] = r[i];
+	err = send_requests(k, alone, m, is_removed, sent, text, size);
 	m = 0;
 	for (size_t i = 0; i < n; i++) {
 		result[i] = r[i]->with ? 0 : sent[m++];
 		r[i]->done = !r[i]->with && !result[i];
 	}
-	free(msgs);
+	free(alone);
 	free(sent);
 	return err;
 }
@@ -366,6 +389,8 @@ static int commit_tc_restores(struct real *k, struct request *const *r, size_t n
 		const struct request *with = r[i]->forward->with;
 
 		result[i] = with && !with->done ? 0 : nl_talk(k->nl, r[i]->msg, text, size);
+		if (is_vain(r[i], result[i]))
+			result[i] = 0;
 		if (result[i])
 			return result[i];
 	}
@@ -664,7 +689,8 @@ static void encode_filter(struct request *r, const struct kobj *from, const stru
 {
 	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
 
-	r->kind = &message_request;
+	r->kind = to ? &message_request : &removal_request;
+	r->ifindex = (to ? to : from)->filter.ifindex;
 	r->msg = keep(!to    ? tc_filter_encode_delete(buf, &from->filter)
 		      : from ? tc_filter_encode_change(buf, &to->filter, r->prog->fd)
 			     : tc_filter_encode_create(buf, &to->filter, r->prog->fd));

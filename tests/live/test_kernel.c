@@ -20,6 +20,7 @@
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
+#include <net/if.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -691,6 +692,66 @@ static void a_filter_whose_map_was_unpinned_gets_a_new_program(void **state)
 	assert_true(programs_loaded > loaded);
 }
 
+/* A filter on both sides of an interface of its own. */
+static void want_link(struct world *w)
+{
+	world_run("ip link add qosd-a type veth peer name qosd-b");
+	want_clsact(w);
+	want_filter(w, INGRESS, KOBJ_PREF_PASS, 1, "pass [1]");
+	want_filter(w, EGRESS, KOBJ_PREF_PASS, 1, "pass [1]");
+	w->ifindex = (int)if_nametoindex("qosd-a");
+	w->want.v[0].qdisc.ifindex = w->want.v[1].filter.ifindex = w->want.v[2].filter.ifindex = w->ifindex;
+}
+
+static void what_a_link_cannot_get_any_more_counts_as_made(void **state)
+{
+	struct world *w = *state;
+	struct steps steps = {0};
+	struct applied *made;
+	struct refusal why;
+
+	want_link(w);
+	kobj_set_sort(&w->want);
+	diff_build(w->a, &(struct kobj_set){0}, &w->want, &steps);
+	assert_int_equal(steps.n, 3);
+	world_run("ip link delete qosd-a");
+	if (apply_steps(w->k, &steps, &made, &why))
+		fail_msg("%s: %s", strerror(-why.err), why.text);
+	world_revert(made);
+}
+
+static void what_a_link_took_along_counts_as_removed(void **state)
+{
+	struct world *w = *state;
+	struct kobj_set seen;
+	struct steps steps = {0};
+	struct applied *made, *removed;
+	struct refusal why;
+
+	want_link(w);
+	made = world_apply(w);
+	seen = world_observe(w);
+	w->want = (struct kobj_set){0};
+	diff_build(w->a, &seen, &w->want, &steps);
+	assert_int_equal(steps.n, 2);
+	world_run("ip link delete qosd-a");
+	if (apply_steps(w->k, &steps, &removed, &why))
+		fail_msg("%s: %s", strerror(-why.err), why.text);
+	apply_done(removed);
+	apply_done(made);
+}
+
+static void what_a_link_took_along_counts_as_taken_back(void **state)
+{
+	struct world *w = *state;
+	struct applied *made;
+
+	want_link(w);
+	made = world_apply(w);
+	world_run("ip link delete qosd-a");
+	world_revert(made);
+}
+
 static void other_peoples_filters_stay_and_are_not_seen(void **state)
 {
 	struct world *w = *state;
@@ -1085,6 +1146,9 @@ int main(void)
 		CASE(a_slot_is_given_back_to_a_set_that_was_to_go),
 		CASE(a_map_that_left_its_slot_is_put_back),
 		CASE(a_filter_whose_map_was_unpinned_gets_a_new_program),
+		CASE(what_a_link_cannot_get_any_more_counts_as_made),
+		CASE(what_a_link_took_along_counts_as_removed),
+		CASE(what_a_link_took_along_counts_as_taken_back),
 		CASE(other_peoples_filters_stay_and_are_not_seen),
 		CASE(a_clsact_that_others_began_to_use_is_not_taken_back),
 		CASE(an_ingress_qdisc_in_the_place_of_clsact_is_seen_and_refused),
