@@ -15,6 +15,7 @@
 #include "exits.h"
 #include "file.h"
 #include "history.h"
+#include "ifb_name.h"
 #include "kernel.h"
 #include "nl.h"
 #include "pins.h"
@@ -22,6 +23,8 @@
 #include "queues.h"
 #include "replaced.h"
 #include "reuse.h"
+
+#define LINK_TRIES 4 /* of a run in whose middle links go */
 
 /* A policy that was read: the model and the texts its positions point into. Shared by the results made from it. */
 struct loaded {
@@ -403,11 +406,44 @@ static bool verify_entries(struct shaper *s, struct result *r)
 	return true;
 }
 
+/* The interface that it is on; 0: on none. */
+static int ifindex_of(const struct kobj *o)
+{
+	switch (o->kind) {
+	case KOBJ_QDISC:
+	case KOBJ_LEAF: return o->qdisc.ifindex;
+	case KOBJ_CLASS: return o->cls.ifindex;
+	case KOBJ_FILTER: return o->filter.ifindex;
+	case KOBJ_MAP:
+	case KOBJ_ENTRY:
+	case KOBJ_LINK:
+	case KOBJ_ACTION:
+	case KOBJ_KINDS: break;
+	}
+	return 0;
+}
+
+/* What a link takes along when it goes is not missed: that it went makes a new plan. */
+static void leave_out_gone(struct steps *left, const struct links *links)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < left->n; i++) {
+		const struct step *step = &left->v[i];
+		int ifindex = ifindex_of(step->after ? step->after : step->before);
+
+		if (!ifindex || links_by_index(links, ifindex))
+			left->v[kept++] = *step;
+	}
+	left->n = kept;
+}
+
 /* What a dump shows, against what is wanted. It goes with a. */
 static bool verify_all(struct shaper *s, struct result *r, struct arena *a)
 {
 	struct kobj_set now = {0};
 	struct steps left = {0};
+	struct links links;
 	const char *why = "";
 	int err = state_read(a, s->nl, s->pins, &s->links, &now, &why);
 
@@ -416,6 +452,10 @@ static bool verify_all(struct shaper *s, struct result *r, struct arena *a)
 		return false;
 	}
 	diff_build(a, &now, &r->pub.plan->objects, &left);
+	if (left.n && links_read(s->nl, &links) == 0) {
+		leave_out_gone(&left, &links);
+		links_clear(&links);
+	}
 	if (!left.n)
 		return true;
 	fail(r, EXIT_FAILED, "the kernel did not keep what it acknowledged: %zu objects differ, first: %s", left.n,
@@ -518,7 +558,8 @@ static void keep(struct shaper *s, struct result *r)
 	s->current = r;
 }
 
-static struct reload_result *run(struct shaper *s, struct loaded *l, bool dry)
+/* One try. */
+static struct reload_result *run_once(struct shaper *s, struct loaded *l, bool dry)
 {
 	struct result *r = result_new(l);
 
@@ -537,6 +578,37 @@ static struct reload_result *run(struct shaper *s, struct loaded *l, bool dry)
 	if (r->pub.applied)
 		keep(s, r);
 	return &r->pub;
+}
+
+/* Did a link go since the last run read them, or get another name? */
+static bool link_went(struct shaper *s)
+{
+	struct links now;
+	bool went = false;
+
+	if (links_read(s->nl, &now) < 0)
+		return false;
+	for (size_t i = 0; i < s->links.n && !went; i++) {
+		const struct link *before = &s->links.v[i], *l = links_by_name(&now, before->name);
+
+		/* Those of ours come and go by what we do. */
+		went = (!l || l->ifindex != before->ifindex) && ifb_index_of_ifb(before->name) != before->ifindex;
+	}
+	links_clear(&now);
+	return went;
+}
+
+/* A link that goes in the middle makes some step fail. Without it there is another plan. */
+static struct reload_result *run(struct shaper *s, struct loaded *l, bool dry)
+{
+	struct reload_result *r = run_once(s, l, dry);
+
+	for (int tries = 1; r->exit == EXIT_FAILED && tries < LINK_TRIES && link_went(s); tries++) {
+		l->refs++;
+		reload_result_free(r);
+		r = run_once(s, l, dry);
+	}
+	return r;
 }
 
 /* ---- the policy file, and policies of the history
@@ -882,10 +954,14 @@ static int remove_objects(struct shaper *s, struct arena *a, char *why, size_t s
 
 int shaper_remove(struct shaper *s, char *why, size_t size)
 {
-	struct arena *a = arena_new();
-	int err = remove_objects(s, a, why, size);
+	int err, tries = 0;
 
-	arena_free(a);
+	do {
+		struct arena *a = arena_new();
+
+		err = remove_objects(s, a, why, size);
+		arena_free(a);
+	} while (err && ++tries < LINK_TRIES && link_went(s));
 	if (err)
 		return err;
 	err = pins_remove_all(s->pins);
