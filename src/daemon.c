@@ -130,8 +130,9 @@ static unsigned long long now_ms(void)
 }
 
 /* Interfaces that are there and left alone, once for as long as they are the same. */
-static void tell_refused(struct daemon *d, const struct plan *p)
+static void tell_refused(struct daemon *d, const struct reload_result *r)
 {
+	const struct plan *p = r->plan;
 	uint64_t before = d->refused;
 
 	d->refused = DIGEST_START;
@@ -140,7 +141,17 @@ static void tell_refused(struct daemon *d, const struct plan *p)
 			d->refused = digest_bytes(d->refused, p->hooks.v[i].refused, strlen(p->hooks.v[i].refused));
 	for (size_t i = 0; i < p->hooks.n && d->refused != before; i++)
 		if (*p->hooks.v[i].refused)
-			log_warning("%s is not shaped: %s", p->hooks.v[i].ifname, p->hooks.v[i].refused);
+			log_warning("%s: %s is not shaped: %s", diag_where(r->diag, p->hooks.v[i].hook->pos),
+				    p->hooks.v[i].ifname, p->hooks.v[i].refused);
+}
+
+/* Is one of them named by the policy? It must be shaped as soon as it can be. */
+static bool leaves_named(const struct plan *p)
+{
+	for (size_t i = 0; i < p->hooks.n; i++)
+		if (*p->hooks.v[i].refused && !p->hooks.v[i].iface->glob)
+			return true;
+	return false;
 }
 
 static void note_run(struct daemon *d, unsigned long long start_ms)
@@ -154,7 +165,7 @@ static void settle(struct daemon *d, struct reload_result *r)
 {
 	if (r->applied) {
 		d->retry_ms = 0;
-		tell_refused(d, r->plan);
+		tell_refused(d, r);
 		follow(d);
 	}
 }
@@ -256,25 +267,27 @@ static void on_replan(evutil_socket_t fd, short what, void *arg)
 {
 	struct daemon *d = arg;
 	unsigned long long start = now_ms();
+	unsigned retry_ms = d->retry_ms ? d->retry_ms * 2 : RETRY_MIN_MS;
 	struct reload_result *r = shaper_replan(d->shaper);
+	bool done = r->applied && !leaves_named(r->plan);
 
 	(void)fd;
 	(void)what;
+	if (retry_ms > RETRY_MAX_MS)
+		retry_ms = RETRY_MAX_MS;
 	note_run(d, start);
 	settle(d, r);
-	if (r->applied) {
-		if (r->n_changes)
-			log_changes("links changed", r);
-		if (*r->warning)
-			log_warning("links changed: %s", r->warning);
-		return;
-	}
-	d->retry_ms = d->retry_ms ? d->retry_ms * 2 : RETRY_MIN_MS;
-	if (d->retry_ms > RETRY_MAX_MS)
-		d->retry_ms = RETRY_MAX_MS;
-	log_error("links changed: %s; trying again in %u s", r->error, d->retry_ms / 1000);
+	if (!r->applied)
+		log_error("links changed: %s; trying again in %u s", r->error, retry_ms / 1000);
+	else if (r->n_changes)
+		log_changes("links changed", r);
+	if (r->applied && *r->warning)
+		log_warning("links changed: %s", r->warning);
 	discard(r);
-	start_timer(d->replan, d->retry_ms);
+	if (done)
+		return;
+	d->retry_ms = retry_ms;
+	start_timer(d->replan, retry_ms);
 }
 
 /* The time to confirm is over. */

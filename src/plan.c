@@ -941,14 +941,14 @@ static bool needs_root(const struct planner *p, const struct model_hook *m)
 	return m->type == POLICY_HTB || (m->type == POLICY_EDT && p->in->has_leaf[QDISC_FQ]);
 }
 
-/* Somebody else's qdisc has the place of ours: for an interface that the policy names that is an error, see plan_adopt;
- * one that only a glob fits must not keep the others from being shaped. */
+/* Somebody else's qdisc has the place of ours: for an interface that the policy names that is an error, see plan_adopt.
+ * One that only a glob fits, or that comes while the policy is in force, must not keep the others from being shaped. */
 static const char *why_refused(struct planner *p, const struct model_interface *iface, const struct model_hook *m,
 			       const struct link *l)
 {
 	const struct kobj *root, *ingress;
 
-	if (!m || m->dir != DIR_EGRESS || !iface->glob || !p->in->observed)
+	if (!m || m->dir != DIR_EGRESS || (!iface->glob && !p->in->follows) || !p->in->observed)
 		return "";
 	ingress = find_qdisc(p->in->observed, l->ifindex, TC_H_CLSACT);
 	if (ingress && ingress->qdisc.q.kind == QDISC_INGRESS)

@@ -287,6 +287,13 @@ static bool wants_shards(const struct model *m)
 	return false;
 }
 
+/* What a run is for. */
+enum purpose {
+	TO_LOOK,   /* changes nothing */
+	TO_APPLY,  /* a policy */
+	TO_FOLLOW, /* the links, with the policy that is in force */
+};
+
 /* Root qdiscs of other people: those that come back, and those that give way. */
 static int give_back_and_take(struct shaper *s, struct result *r)
 {
@@ -299,7 +306,7 @@ static int give_back_and_take(struct shaper *s, struct result *r)
 }
 
 /* From the model to the steps that lead to it. Changes nothing. */
-static void find_steps(struct shaper *s, struct result *r)
+static void find_steps(struct shaper *s, struct result *r, enum purpose purpose)
 {
 	struct arena *a = r->pub.arena;
 	bool has_leaf[QDISC_KINDS] = {false};
@@ -314,7 +321,8 @@ static void find_steps(struct shaper *s, struct result *r)
 				.has_leaf = has_leaf,
 				.observed = &r->observed,
 				.prog_build_id = s->build_id,
-				.cpus = (uint32_t)libbpf_num_possible_cpus()};
+				.cpus = (uint32_t)libbpf_num_possible_cpus(),
+				.follows = purpose == TO_FOLLOW};
 	size_t errors_before = diag_told(r->loaded->diag);
 	const char *why = "";
 	int err;
@@ -559,7 +567,7 @@ static void keep(struct shaper *s, struct result *r)
 }
 
 /* One try. */
-static struct reload_result *run_once(struct shaper *s, struct loaded *l, bool dry)
+static struct reload_result *run_once(struct shaper *s, struct loaded *l, enum purpose purpose)
 {
 	struct result *r = result_new(l);
 
@@ -567,8 +575,8 @@ static struct reload_result *run_once(struct shaper *s, struct loaded *l, bool d
 		invalid(r);
 		return &r->pub;
 	}
-	find_steps(s, r);
-	if (r->pub.exit || dry)
+	find_steps(s, r, purpose);
+	if (r->pub.exit || purpose == TO_LOOK)
 		return &r->pub;
 	if (r->steps.n)
 		carry_out(s, r);
@@ -599,14 +607,14 @@ static bool link_went(struct shaper *s)
 }
 
 /* A link that goes in the middle makes some step fail. Without it there is another plan. */
-static struct reload_result *run(struct shaper *s, struct loaded *l, bool dry)
+static struct reload_result *run(struct shaper *s, struct loaded *l, enum purpose purpose)
 {
-	struct reload_result *r = run_once(s, l, dry);
+	struct reload_result *r = run_once(s, l, purpose);
 
 	for (int tries = 1; r->exit == EXIT_FAILED && tries < LINK_TRIES && link_went(s); tries++) {
 		l->refs++;
 		reload_result_free(r);
-		r = run_once(s, l, dry);
+		r = run_once(s, l, purpose);
 	}
 	return r;
 }
@@ -649,7 +657,7 @@ const char *shaper_in_force(const struct shaper *s, struct arena *a)
 
 struct reload_result *shaper_plan(struct shaper *s)
 {
-	struct reload_result *r = run(s, load(s->config), true);
+	struct reload_result *r = run(s, load(s->config), TO_LOOK);
 	const char *in_force = shaper_in_force(s, r->arena);
 
 	if (*in_force)
@@ -686,7 +694,7 @@ struct reload_result *shaper_reload(struct shaper *s, const char *who)
 
 	if (history_pending(s->history)->pending)
 		return refuse_waiting(s);
-	r = run(s, load(s->config), false);
+	r = run(s, load(s->config), TO_APPLY);
 	if (r->applied)
 		remember(s, r, who);
 	return r;
@@ -701,7 +709,7 @@ static struct reload_result *run_entry(struct shaper *s, uint32_t number)
 	if (history_check(s->history, number) < 0)
 		return refuse("policy %u of the history is damaged", number);
 	history_path(s->history, number, path);
-	r = run(s, load(path), false);
+	r = run(s, load(path), TO_APPLY);
 	if (!r->applied)
 		r->error = arena_printf(r->arena, "policy %u of the history: %s", number, r->error);
 	return r;
@@ -751,7 +759,7 @@ struct reload_result *shaper_start(struct shaper *s)
 		r = try_next(r, run_entry(s, current));
 	if (r && r->applied)
 		return r;
-	r = try_next(r, run(s, load(s->config), false));
+	r = try_next(r, run(s, load(s->config), TO_APPLY));
 	if (r->applied)
 		remember(s, r, "start");
 	return r;
@@ -803,7 +811,7 @@ struct reload_result *shaper_reload_confirm(struct shaper *s, const char *who, u
 	err = history_set_pending(s->history, back_to, seconds);
 	if (err)
 		return refuse("cannot write to %s: %s; nothing was changed", s->state_dir, strerror(-err));
-	r = run(s, load(s->config), false);
+	r = run(s, load(s->config), TO_APPLY);
 	/* What could not be remembered waits all the same: it is there to be gone back from. */
 	if (r->applied && (!remember(s, r, who) || history_current(s->history, NULL) != back_to))
 		return r;
@@ -874,7 +882,7 @@ struct reload_result *shaper_replan(struct shaper *s)
 	if (!s->current)
 		return NULL;
 	s->current->loaded->refs++;
-	r = run(s, s->current->loaded, false);
+	r = run(s, s->current->loaded, TO_FOLLOW);
 	if (r->exit == EXIT_INVALID)
 		name_error(r);
 	return r;

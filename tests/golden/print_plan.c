@@ -9,6 +9,7 @@
  *	# kernel act_police    the kernel has act_police; or a qdisc ("# kernel fq_codel")
  *	# live SET ADDRESS     an element added with `qosctl set`
  *	# foreign wan0 fq      somebody else's root qdisc is there
+ *	# policy in force      it is planned because links came or went
  *
  * Digests are printed as [..]: they stand for the program's contents, which other tests look at.
  */
@@ -61,6 +62,8 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 		o->qdisc.parent = TC_H_ROOT;
 		o->qdisc.handle = 0x80010000;
 		o->qdisc.q.kind = qdisc_by_name(extra);
+	} else if (n == 3 && strcmp(word, "policy") == 0 && strcmp(name, "in") == 0) {
+		s->in.follows = strcmp(extra, "force") == 0;
 	} else if (n == 3 && strcmp(word, "live") == 0) {
 		struct plan_live *l = &s->live[s->in.n_live++];
 

@@ -93,14 +93,19 @@ check "and nothing was changed" has_ours lan0
 
 # It comes while the policy is in force.
 rules wan9 refuse
+echo '  wan8: {egress: {policy: p}}' >>"$policy"
 ctl a reload >/dev/null
 ip -n "$prefix-router" link add name x9 type veth peer name p9
 at router tc qdisc add dev x9 root handle 8: pfifo limit 99
 ip -n "$prefix-router" link set x9 name wan9
 check "one that comes with a root qdisc is told, with the line that names it" within 20 grep -q \
-	"links changed: .*qosd.yaml:[0-9]*:[0-9]*: wan9 has a root qdisc pfifo 8: that is not ours.*; nothing was changed" "$dir/a/log"
+	"qosd.yaml:[0-9]*:[0-9]*: wan9 is not shaped: wan9 has a root qdisc pfifo 8: that is not ours" "$dir/a/log"
+check "show interfaces says that it is left alone" is_state wan9 refused
+cable router wan8 far e8
+check "and one that comes after it is shaped" within 20 has_ours wan8
+check "a reload is told that it is an error" exits 6 ctl a reload
 at router tc qdisc delete dev wan9 root
-check "and shaped once that is gone" within 20 has_ours wan9
+check "it is shaped, too, once that is gone" within 30 has_ours wan9
 
 # ---- replaced, and back ----
 
