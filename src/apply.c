@@ -2,12 +2,14 @@
 #include "apply.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct applied {
 	const struct kernel *k;
-	size_t n; /* steps prepared */
+	const struct steps *steps; /* the caller's */
+	size_t n;                  /* steps prepared */
 	struct request **forward, **undo;
 	int *result; /* of each forward request: 0 where it was done */
 };
@@ -29,28 +31,29 @@ static int prepare_all(struct applied *d, const struct steps *steps, struct refu
 	return 0;
 }
 
-/* Undoes every step that was done, last one first. */
-static int walk_back(struct applied *d, char *text, size_t size)
+/* Undoes every step that was done, last one first, one by one: a step that cannot be undone must not keep the others
+ * from it. The first of those is *stuck, and why is in text. */
+static int walk_back(struct applied *d, const struct step **stuck, char *text, size_t size)
 {
-	struct request **requests = xcalloc(d->n, sizeof(struct request *));
-	int *result = xcalloc(d->n, sizeof(int));
-	size_t n = 0;
 	int err = 0;
 
-	for (size_t i = d->n; i > 0; i--)
-		if (d->result[i - 1] == 0)
-			requests[n++] = d->undo[i - 1];
-	/* One by one: a step that cannot be undone must not keep the others from it. */
-	for (size_t i = 0; i < n; i++) {
-		int one = d->k->commit(d->k->ctx, &requests[i], 1, &result[i], text, size);
+	text[0] = '\0';
+	for (size_t i = d->n; i > 0; i--) {
+		char words[512] = "";
+		int result, one;
 
-		if (one && !err)
+		if (d->result[i - 1])
+			continue;
+		one = d->k->commit(d->k->ctx, &d->undo[i - 1], 1, &result, words, sizeof(words));
+		if (one && !err) {
 			err = one;
+			*stuck = &d->steps->v[i - 1];
+			(void)snprintf(text, size, "%s%s%s", strerror(-one), *words ? ": " : "",
+				       words); /* cut to fit */
+		}
 	}
 	for (size_t i = 0; i < d->n; i++)
 		d->result[i] = -ECANCELED;
-	free(requests);
-	free(result);
 	return err;
 }
 
@@ -72,6 +75,7 @@ int apply_steps(const struct kernel *k, const struct steps *steps, struct applie
 
 	memset(why, 0, sizeof(*why));
 	d->k = k;
+	d->steps = steps;
 	d->forward = xcalloc(steps->n, sizeof(struct request *));
 	d->undo = xcalloc(steps->n, sizeof(struct request *));
 	d->result = xcalloc(steps->n, sizeof(int));
@@ -82,7 +86,7 @@ int apply_steps(const struct kernel *k, const struct steps *steps, struct applie
 		err = k->commit(k->ctx, d->forward, d->n, d->result, why->text, sizeof(why->text));
 	if (err) {
 		blame(why, d, steps, err);
-		why->undone = walk_back(d, why->undo_text, sizeof(why->undo_text)) == 0;
+		why->undone = walk_back(d, &why->stuck, why->undo_text, sizeof(why->undo_text)) == 0;
 	}
 out:
 	if (err) {
@@ -95,7 +99,9 @@ out:
 
 int apply_revert(struct applied *done, char *text, size_t size)
 {
-	return walk_back(done, text, size);
+	const struct step *stuck;
+
+	return walk_back(done, &stuck, text, size);
 }
 
 void apply_done(struct applied *done)

@@ -11,11 +11,12 @@
 struct request; /* the kernel side's: one prepared change */
 
 struct refusal {
-	const struct step *step; /* whose object was refused */
-	int err;                 /* -errno */
-	char text[512];          /* the kernel's own words (extack, verifier), or "" */
-	bool undone;             /* everything is as it was; false: the walk back failed too, at undo_text */
-	char undo_text[512];
+	const struct step *step;  /* whose object was refused */
+	int err;                  /* -errno */
+	char text[512];           /* the kernel's own words (extack, verifier), or "" */
+	bool undone;              /* everything is as it was; false: the walk back failed too */
+	const struct step *stuck; /* the first that could not be undone; NULL: all could */
+	char undo_text[512];      /* why it could not, with the kernel's own words; or "" */
 };
 
 /* The kernel, a fake one in tests. */
@@ -34,9 +35,10 @@ struct kernel {
 /* What was applied and can still be taken back: requests and what they hold on to. */
 struct applied;
 
-/* 0 with *out, or -errno with *why filled and everything as it was (or undone false). */
+/* 0 with *out, or -errno with *why filled and everything as it was (or undone false). The steps must live until
+ * apply_done. */
 int apply_steps(const struct kernel *k, const struct steps *steps, struct applied **out, struct refusal *why);
-/* Takes back what apply_steps did. 0 or -errno with its words in text. Then apply_done. */
+/* Takes back what apply_steps did. 0 or the first -errno with why in text. Then apply_done. */
 int apply_revert(struct applied *done, char *text, size_t size);
 /* Frees; nothing can be taken back afterwards. NULL is fine. */
 void apply_done(struct applied *done);

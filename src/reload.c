@@ -369,11 +369,11 @@ static void find_steps(struct shaper *s, struct result *r, enum purpose purpose)
 static const char *refusal_text(struct arena *a, const struct shaper *s, const struct plan *plan,
 				const struct refusal *why)
 {
-	return arena_printf(a, "the kernel refused: %s: %s%s%s%s%s",
+	return arena_printf(a, "the kernel refused: %s: %s%s%s; %s%s%s%s",
 			    why->step ? describe(a, s, plan, why->step) : "a step", strerror(-why->err),
 			    why->text[0] ? ": " : "", why->text,
-			    why->undone ? "; everything is as it was" : "; and the way back failed too: ",
-			    why->undone ? "" : why->undo_text);
+			    why->undone ? "everything is as it was" : "and the way back failed too: ",
+			    why->stuck ? describe(a, s, plan, why->stuck) : "", why->stuck ? ": " : "", why->undo_text);
 }
 
 static void explain_refusal(const struct shaper *s, struct result *r)

@@ -28,6 +28,7 @@ struct fake {
 	struct kobj v[128];
 	size_t n;
 	int fail_at; /* the how-manieth request is refused; -1: none */
+	int fail_again_at;
 	int prepare_fail_at;
 	int commits, prepares, live_requests;
 };
@@ -115,8 +116,9 @@ static int fake_one(struct fake *f, const struct request *r)
 	struct kobj *there;
 	int err = allowed(f, r);
 
-	if (f->commits++ == f->fail_at)
-		return -EIO;
+	if (f->commits == f->fail_at || f->commits == f->fail_again_at)
+		err = -EIO;
+	f->commits++;
 	if (err)
 		return err;
 	there = fake_find(f, o);
@@ -133,6 +135,7 @@ static int fake_commit(void *ctx, struct request *const *requests, size_t n, int
 {
 	int first = 0;
 
+	text[0] = '\0';
 	for (size_t i = 0; i < n; i++) {
 		/* Like a netlink batch: what stands behind a refused message in the same batch is still done. */
 		if (first && i % 5 == 0) {
@@ -219,7 +222,7 @@ static void random_set(struct arena *a, struct kobj_set *out)
 static void fake_fill(struct fake *f, const struct kobj_set *s)
 {
 	memset(f, 0, sizeof(*f));
-	f->fail_at = f->prepare_fail_at = -1;
+	f->fail_at = f->fail_again_at = f->prepare_fail_at = -1;
 	for (size_t i = 0; i < s->n; i++)
 		f->v[f->n++] = s->v[i];
 }
@@ -300,6 +303,40 @@ static void test_failure_at_every_step(void **state)
 		}
 		arena_free(a);
 	}
+}
+
+/* Three maps are wanted, the second is refused, and then the way back from the third: the first goes all the same, and
+ * the refusal says where it was stuck and why. */
+static void test_failure_on_the_way_back(void **state)
+{
+	struct arena *a = arena_new();
+	struct kobj_set after = {0};
+	struct steps steps = {0};
+	struct refusal why;
+	struct applied *done;
+	struct fake f;
+	struct kernel k = fake_kernel(&f);
+
+	(void)state;
+	for (uint32_t m = 0; m < MAPS; m++) {
+		struct kobj *o = vec_add(a, &after);
+
+		o->kind = KOBJ_MAP;
+		o->map = (struct kobj_map){.path = map_names[m], .outer = ""};
+	}
+	diff_build(a, &(struct kobj_set){0}, &after, &steps);
+	assert_int_equal(steps.n, 3);
+	fake_fill(&f, &(struct kobj_set){0});
+	f.fail_at = 1;
+	f.fail_again_at = 3;
+	assert_int_equal(apply_steps(&k, &steps, &done, &why), -EIO);
+	assert_ptr_equal(why.step, &steps.v[1]);
+	assert_false(why.undone);
+	assert_ptr_equal(why.stuck, &steps.v[2]);
+	assert_string_equal(why.undo_text, "Input/output error: refused");
+	assert_int_equal(f.n, 1);
+	assert_string_equal(f.v[0].map.path, map_names[2]);
+	arena_free(a);
 }
 
 /* What was applied can be taken back as a whole until apply_done. */
@@ -484,11 +521,9 @@ static void test_filter_goes_with_its_ifb(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_apply_reaches_wanted),
-		cmocka_unit_test(test_failure_at_every_step),
-		cmocka_unit_test(test_revert),
-		cmocka_unit_test(test_order_and_shared_qdisc),
-		cmocka_unit_test(test_trees_one_by_one),
+		cmocka_unit_test(test_apply_reaches_wanted),     cmocka_unit_test(test_failure_at_every_step),
+		cmocka_unit_test(test_failure_on_the_way_back),  cmocka_unit_test(test_revert),
+		cmocka_unit_test(test_order_and_shared_qdisc),   cmocka_unit_test(test_trees_one_by_one),
 		cmocka_unit_test(test_filter_goes_with_its_ifb),
 	};
 
