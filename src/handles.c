@@ -14,6 +14,7 @@
 #include "mem.h"
 
 #define FORMAT_VERSION 1
+#define NUMBER_MAX     65535 /* where each is one name's */
 
 /* A name and its number, in the chain of its hash bucket. */
 struct handle {
@@ -173,6 +174,11 @@ static void mark_taken(struct space *s, uint32_t number)
 	s->taken[word] |= 1ull << number % 64;
 }
 
+static bool is_taken(const struct space *s, uint32_t number)
+{
+	return number / 64 < s->n_taken && s->taken[number / 64] >> number % 64 & 1;
+}
+
 static struct handle *add(struct handles *h, struct space *s, const char *name, uint32_t number)
 {
 	struct handle *e = xcalloc(1, sizeof(*e));
@@ -215,10 +221,15 @@ struct handles *handles_copy(const struct handles *h)
 	return copy;
 }
 
-static void find_taken(const struct handles *h, struct space *s)
+static void none_taken(struct space *s)
 {
 	mark_taken(s, 0);
 	s->taken[0] = 0;
+}
+
+static void find_taken(const struct handles *h, struct space *s)
+{
+	none_taken(s);
 	for (size_t b = 0; b < h->n_buckets; b++)
 		for (const struct handle *e = h->buckets[b]; e; e = e->next)
 			if (e->space == s)
@@ -232,7 +243,7 @@ static int lowest_free(const struct handles *h, struct space *s, uint32_t first,
 
 	if (!s->taken)
 		find_taken(h, s);
-	while (number <= last && number / 64 < s->n_taken && s->taken[number / 64] >> number % 64 & 1)
+	while (number <= last && is_taken(s, number))
 		number += s->taken[number / 64] == ~0ull ? 64 - number % 64 : 1;
 	return number <= last ? (int)number : -ENOSPC;
 }
@@ -400,6 +411,12 @@ static bool read_number(const json_t *value, uint32_t *number, struct handles_ba
 	return true;
 }
 
+/* "4 shards of hooks/wan0-egress": a shard has many classes. In all other spaces a number is one name's. */
+static bool is_shared(const char *space)
+{
+	return strstr(space, " shards of ") != NULL;
+}
+
 static int read_space(struct handles *h, const char *name, const json_t *j)
 {
 	const json_t *names = json_object_get(j, "names");
@@ -409,11 +426,15 @@ static int read_space(struct handles *h, const char *name, const json_t *j)
 
 	if (!json_is_object(names))
 		return -EINVAL;
+	if (!is_shared(name))
+		none_taken(s); /* yet; each that is added is from here on */
 	json_object_foreach ((json_t *)names, key, value) {
 		struct handles_base base;
 		uint32_t number;
 
 		if (!read_number(value, &number, &base))
+			return -EINVAL;
+		if (!is_shared(name) && (number > NUMBER_MAX || is_taken(s, number)))
 			return -EINVAL;
 		set_base(add(h, s, key, number), json_is_array(value) ? &base : NULL);
 	}

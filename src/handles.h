@@ -48,7 +48,7 @@ int handles_find(const struct handles *h, const char *space, const char *name);
 void handles_sweep(struct handles *h);
 
 /* JSON file, written to a temporary name, synced and renamed. A missing file is an empty table. 0 or -errno;
- * -EINVAL: the file is damaged (the caller warns and starts with an empty table). */
+ * -EINVAL: the file is damaged, or gives one number to two (the caller warns and starts with an empty table). */
 int handles_load(struct handles *h, const char *path);
 int handles_save(const struct handles *h, const char *path);
 

@@ -180,6 +180,38 @@ static void test_survives_a_restart(void **state)
 	handles_free(again);
 }
 
+static int load_text(struct handles *h, const char *text)
+{
+	char path[] = "/tmp/test_handles.XXXXXX";
+	int fd = mkstemp(path), err;
+
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(file_write(path, text, strlen(text)), 0);
+	err = handles_load(h, path);
+	unlink(path);
+	return err;
+}
+
+/* Two classes of one number would be one object twice in a plan. */
+static void test_a_file_with_numbers_that_cannot_be_is_damaged(void **state)
+{
+	struct handles *h = handles_new();
+
+	(void)state;
+	assert_int_equal(load_text(h, "{\"version\": 1, \"spaces\": {\"class a\": {\"names\": {\"x\": 3, \"y\": 3}}}}"),
+			 -EINVAL);
+	assert_int_equal(handles_find(h, "class a", "x"), -ENOENT);
+	assert_int_equal(load_text(h, "{\"version\": 1, \"spaces\": {\"class a\": {\"names\": {\"x\": 65536}}}}"),
+			 -EINVAL);
+	assert_int_equal(load_text(h, "{\"version\": 1, \"spaces\": {\"class a\": {\"names\": {\"x\": 3}}, "
+				      "\"minor a\": {\"names\": {\"x\": 3, \"y\": 4}}, "
+				      "\"2 shards of a\": {\"names\": {\"x\": 1, \"y\": 1}}}}"),
+			 0);
+	assert_int_equal(handles_get(h, "minor a", "z", 3, 10), 5);
+	handles_free(h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -190,6 +222,7 @@ int main(void)
 		cmocka_unit_test(test_copy_is_independent),
 		cmocka_unit_test(test_put),
 		cmocka_unit_test(test_survives_a_restart),
+		cmocka_unit_test(test_a_file_with_numbers_that_cannot_be_is_damaged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
