@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 #define WATCHED_TICKS 60
 #define SWEEP_TICKS   16
 #define NO_KEY        UINT32_MAX
+#define SLICE         512 /* classes that are read at once */
+#define WORDS         (sizeof(struct qosd_class_stats) / sizeof(uint64_t))
 
 /* Whose bytes; no padding, as it is hashed. */
 struct id {
@@ -38,20 +41,27 @@ struct meter {
 	uint64_t watched_from, watched_until; /* ticks */
 	struct metered *v;                    /* a hash table of room places, a power of two */
 	size_t n, room;
+	size_t cpus;      /* possible ones; 0: not known */
+	uint64_t *values; /* of a slice of classes */
 };
 
 struct meter *meter_new(struct shaper *s)
 {
 	struct meter *m = xcalloc(1, sizeof(*m));
+	int cpus = libbpf_num_possible_cpus();
 
 	m->shaper = s;
+	m->cpus = cpus > 0 ? (size_t)cpus : 0;
+	m->values = xcalloc(SLICE * m->cpus, WORDS * sizeof(*m->values));
 	return m;
 }
 
 void meter_free(struct meter *m)
 {
-	if (m)
-		free(m->v);
+	if (!m)
+		return;
+	free(m->v);
+	free(m->values);
 	free(m);
 }
 
@@ -194,34 +204,42 @@ static void note_key(void *ctx, const struct key_now *key)
 	note(c->m, &id, key->stats.bytes);
 }
 
-/* All classes of the hook in one call. */
+/* Notes n classes, of which values has WORDS for each CPU. */
+static void note_classes(struct meter *m, const struct plan_hook *h, const uint32_t *numbers, const uint64_t *values,
+			 uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t bytes = 0;
+
+		for (size_t cpu = 0; cpu < m->cpus; cpu++)
+			bytes += values[(i * m->cpus + cpu) * WORDS + 1];
+		if (bytes) {
+			struct id id = id_of(h, numbers[i], NULL);
+
+			note(m, &id, bytes);
+		}
+	}
+}
+
+/* All classes of the hook, so many a call: of 10,000 there are megabytes for each possible CPU. */
 static void tick_classes(struct meter *m, const struct plan_hook *h)
 {
-	const size_t words = sizeof(struct qosd_class_stats) / sizeof(uint64_t);
-	int cpus = libbpf_num_possible_cpus(), map;
-	uint32_t room = h->room, n = room, position, *numbers;
-	uint64_t *values;
+	uint32_t numbers[SLICE], position, *from = NULL;
 	char path[128];
+	int map, err = 0;
 
-	if (cpus < 0 || snprintf(path, sizeof(path), "%s/stats", h->path) >= (int)sizeof(path))
+	if (!m->cpus || snprintf(path, sizeof(path), "%s/stats", h->path) >= (int)sizeof(path))
 		return;
 	map = pins_map(shaper_pins(m->shaper), path);
 	if (map < 0)
 		return;
-	numbers = xcalloc(room, sizeof(*numbers));
-	values = xcalloc(room, (size_t)cpus * words * sizeof(*values));
-	(void)bpf_map_lookup_batch(map, NULL, &position, numbers, values, &n, NULL); /* ENOENT after the last */
-	for (uint32_t i = 0; i < n && i < room; i++) {
-		struct id id = id_of(h, numbers[i], NULL);
-		uint64_t bytes = 0;
-
-		for (size_t cpu = 0; cpu < (size_t)cpus; cpu++)
-			bytes += values[(i * (size_t)cpus + cpu) * words + 1];
-		if (bytes)
-			note(m, &id, bytes);
+	for (uint32_t read = 0, n = SLICE; !err && read < h->room && n; read += n) {
+		n = SLICE;
+		err = bpf_map_lookup_batch(map, from, &position, numbers, m->values, &n, NULL);
+		if (!err || err == -ENOENT) /* after the last */
+			note_classes(m, h, numbers, m->values, n);
+		from = &position;
 	}
-	free(numbers);
-	free(values);
 }
 
 void meter_tick(struct meter *m)

@@ -57,6 +57,14 @@ check "qosd starts with 1,101 classes" equal $? 0
 ping_customer 5 10
 check "what goes to c5 is counted at c5" between "$(classified c5)" 10 12
 check "by htb too" between "$(sent c5)" 10 12
+# The counters of so many classes are read in slices: of the first, and of the last.
+has_rate() # CUSTOMER
+{
+	ping_customer "$1" 10
+	[ "$(counter a wan0 egress "c$1" rate_10s_bps)" -gt 0 ]
+}
+check "it has a rate" within 10 has_rate 6
+check "so has the last of all classes" within 10 has_rate 1100
 minor=$(classid c5)
 
 # One goes, one comes, with another leaf.
