@@ -326,6 +326,7 @@ static int commit_clsact_removals(struct real *k, struct request *const *r, size
 		if (clsact_is_used(k, r[i]->ifindex))
 			continue;
 		result[i] = nl_talk(k->nl, r[i]->msg, text, size);
+		r[i]->done = !result[i];
 		if (is_removed(r[i], result[i]))
 			result[i] = 0;
 		if (result[i])
@@ -334,6 +335,21 @@ static int commit_clsact_removals(struct real *k, struct request *const *r, size
 	return 0;
 }
 static const struct request_kind clsact_removal_request = {commit_clsact_removals};
+
+/* One that was left is there still, unless its device has gone and come back meanwhile. */
+static int commit_clsact_restores(struct real *k, struct request *const *r, size_t n, int *result, char *text,
+				  size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		result[i] = nl_talk(k->nl, r[i]->msg, text, size);
+		if (is_vain(r[i], result[i]) || (result[i] == -EEXIST && !r[i]->forward->done))
+			result[i] = 0;
+		if (result[i])
+			return result[i];
+	}
+	return 0;
+}
+static const struct request_kind clsact_restore_request = {commit_clsact_restores};
 
 static struct request *find_root(struct request *const *roots, size_t n, int ifindex)
 {
@@ -464,8 +480,8 @@ static int prepare_tc(struct real *k, const struct step *s, struct request *fwd,
 	encode_tc(undo, s->after, s->before);
 	if (!s->after && s->before->kind == KOBJ_QDISC && s->before->qdisc.lossy) {
 		undo->kind = &lost_request;
-	} else if (fwd->kind == &tc_removal_request) {
-		undo->kind = &tc_restore_request;
+	} else if (!s->after) {
+		undo->kind = is_clsact(s->before) ? &clsact_restore_request : &tc_restore_request;
 		undo->forward = fwd;
 	}
 	return 0;
@@ -498,6 +514,19 @@ static int commit_links(struct real *k, struct request *const *r, size_t n, int 
 	return 0;
 }
 static const struct request_kind link_request = {commit_links};
+
+/* Only what was removed is put back. */
+static int commit_link_restores(struct real *k, struct request *const *r, size_t n, int *result, char *text,
+				size_t size)
+{
+	for (size_t i = 0; i < n; i++) {
+		result[i] = r[i]->forward->done ? make_device(k, r[i], text, size) : 0;
+		if (result[i])
+			return result[i];
+	}
+	return 0;
+}
+static const struct request_kind link_restore_request = {commit_link_restores};
 
 static int remove_device(struct real *k, struct request *r, char *text, size_t size)
 {
@@ -551,6 +580,10 @@ static int prepare_link(struct real *k, const struct step *s, struct request *fw
 	}
 	encode_link(fwd, s->before, s->after);
 	encode_link(undo, s->after, s->before);
+	if (!s->after) {
+		undo->kind = &link_restore_request;
+		undo->forward = fwd;
+	}
 	return 0;
 }
 

@@ -469,6 +469,56 @@ static void only_our_ifb_is_removed(void **state)
 	assert_null(strstr(world_output("ip link"), name));
 }
 
+/* Somebody's filters keep clsact where it is; then the device is refused to go. */
+static void a_clsact_that_stayed_is_not_put_back(void **state)
+{
+	struct world *w = *state;
+	char command[256], name[IFNAMSIZ];
+	struct kobj_set seen, before;
+	struct applied *done;
+	struct refusal why;
+
+	world_want(w, KOBJ_QDISC)->qdisc = (struct kobj_qdisc){.ifindex = w->ifindex,
+							       .handle = TC_H_MAKE(TC_H_CLSACT, 0),
+							       .parent = TC_H_CLSACT,
+							       .q.kind = QDISC_CLSACT};
+	world_apply_and_keep(w);
+	before = world_observe(w);
+	(void)snprintf(command, sizeof(command),
+		       "tc filter add dev %s egress pref 10 protocol ip u32 match u32 0 0 classid 1:1",
+		       ifb_name(name, "wan0"));
+	world_run(command);
+	w->want = (struct kobj_set){0};
+	kernel_fail_at(w->k, 1);
+	assert_int_equal(world_try_apply(w, &done, &why), -EIO);
+	if (!why.undone)
+		fail_msg("%s", why.undo_text);
+	seen = world_observe(w);
+	world_assert_same(w, &seen, &before);
+}
+
+/* And not a device that had gone by itself. */
+static void an_ifb_that_was_gone_is_not_put_back(void **state)
+{
+	struct world *w = *state;
+	char command[64], name[IFNAMSIZ];
+	struct kobj_set seen;
+	struct steps steps = {0};
+	struct applied *done;
+	struct refusal why;
+
+	want_small_tree(w);
+	world_apply_and_keep(w);
+	seen = world_observe(w);
+	diff_build(w->a, &seen, &(struct kobj_set){0}, &steps);
+	(void)snprintf(command, sizeof(command), "ip link delete %s", ifb_name(name, "wan0"));
+	world_run(command);
+	assert_int_equal(apply_steps(w->k, &steps, &done, &why), 0);
+	world_revert(done);
+	seen = world_observe(w);
+	assert_int_equal(seen.n, 0);
+}
+
 static void more_queues_are_another_device(void **state)
 {
 	struct world *w = *state;
@@ -623,6 +673,8 @@ int main(void)
 		CASE(another_default_builds_the_tree_anew),
 		CASE(a_foreign_root_stays_until_its_place_is_wanted),
 		CASE(only_our_ifb_is_removed),
+		CASE(a_clsact_that_stayed_is_not_put_back),
+		CASE(an_ifb_that_was_gone_is_not_put_back),
 		CASE(more_queues_are_another_device),
 		CASE(shards),
 		CASE(from_any_tree_to_any_other),
