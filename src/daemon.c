@@ -57,6 +57,7 @@ struct daemon {
 	struct event *terminate, *interrupt, *hangup;
 	struct event *link_event, *replan, *age, *age_keys, *tick, *save, *learned, *learned_again, *expire;
 	unsigned retry_ms;
+	unsigned long long replan_at_ms; /* when replan is due, where it is pending */
 	unsigned expire_retry_ms;
 	unsigned run_ms; /* how long the last run took */
 	unsigned long long run_end_ms;
@@ -253,14 +254,22 @@ static struct reload_result *rollback(struct daemon *d, const char *who, uint32_
 	return r;
 }
 
-/* After a link came, went or changed. Half of the time at most goes into runs, however often that happens. */
+static void replan_in(struct daemon *d, unsigned long long ms)
+{
+	d->replan_at_ms = now_ms() + ms;
+	start_timer(d->replan, ms);
+}
+
+/* After a link came, went or changed. Half of the time at most goes into runs, however often that happens. What waits
+ * already comes no later. */
 static void replan_soon(struct daemon *d)
 {
 	unsigned long long rested = now_ms() - d->run_end_ms;
 	unsigned long long rest_ms = rested < d->run_ms ? d->run_ms - rested : 0;
+	unsigned long long ms = rest_ms > SETTLE_MS ? rest_ms : SETTLE_MS;
 
-	if (!is_pending(d->replan) || d->retry_ms)
-		start_timer(d->replan, rest_ms > SETTLE_MS ? rest_ms : SETTLE_MS);
+	if (!is_pending(d->replan) || d->replan_at_ms > now_ms() + ms)
+		replan_in(d, ms);
 }
 
 static void on_replan(evutil_socket_t fd, short what, void *arg)
@@ -287,7 +296,7 @@ static void on_replan(evutil_socket_t fd, short what, void *arg)
 	if (done)
 		return;
 	d->retry_ms = retry_ms;
-	start_timer(d->replan, retry_ms);
+	replan_in(d, retry_ms);
 }
 
 /* The time to confirm is over. */

@@ -105,7 +105,7 @@ cable router wan8 far e8
 check "and one that comes after it is shaped" within 20 has_ours wan8
 check "a reload is told that it is an error" exits 6 ctl a reload
 at router tc qdisc delete dev wan9 root
-check "it is shaped, too, once that is gone" within 30 has_ours wan9
+check "it is shaped, too, once that is gone" within 70 has_ours wan9
 
 # ---- replaced, and back ----
 
