@@ -98,6 +98,8 @@ static void arm(struct client *c)
 {
 	static const struct timeval timeout = {.tv_sec = TIMEOUT_S};
 
+	/* From now on, not from when the loop woke up: what was asked for may have taken longer than that. */
+	(void)event_base_update_cache_time(c->ctl->base); /* fails only where there is no base */
 	(void)event_add(c->deadline, &timeout); /* fails only where memory is out; then the client has no time limit */
 }
 

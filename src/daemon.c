@@ -72,11 +72,12 @@ static struct timeval milliseconds(uint64_t ms)
 	return (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 }
 
-/* Only memory that is out makes this fail. */
+/* From now on, however long ago the loop woke up. Only memory that is out makes this fail. */
 static void start_timer(struct event *e, uint64_t ms)
 {
 	struct timeval tv = milliseconds(ms);
 
+	(void)event_base_update_cache_time(event_get_base(e)); /* fails only where there is no base */
 	if (event_add(e, &tv) < 0)
 		log_error("cannot set a timer");
 }

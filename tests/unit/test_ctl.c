@@ -44,6 +44,13 @@ static json_t *run_large(void *ctx, const json_t *args)
 	return json_pack("{s:s}", "text", text);
 }
 
+/* Longer than a client may take. */
+static json_t *run_long(void *ctx, const json_t *args)
+{
+	sleep(11);
+	return run_large(ctx, args);
+}
+
 static void end_loop(void *ctx)
 {
 	(void)ctx;
@@ -59,11 +66,8 @@ static json_t *run_stop(void *ctx, const json_t *args)
 }
 
 static const struct ctl_command commands[] = {
-	{"echo", false, run_echo},
-	{"large", false, run_large},
-	{"change", true, run_echo},
-	{"stop", true, run_stop},
-	{0},
+	{"echo", false, run_echo},  {"large", false, run_large}, {"long", false, run_long},
+	{"change", true, run_echo}, {"stop", true, run_stop},    {0},
 };
 
 static void serve(int ready)
@@ -164,6 +168,16 @@ static void test_large_answer(void **state)
 	json_t *answer = wire_call(path, "large", NULL, 10);
 
 	(void)state;
+	assert_int_equal(strlen(json_string_value(json_object_get(answer, "text"))), (8 << 20) - 1);
+	json_decref(answer);
+}
+
+static void test_large_answer_that_took_long(void **state)
+{
+	json_t *answer = wire_call(path, "long", NULL, 60);
+
+	(void)state;
+	assert_exit(json_incref(answer), EXIT_DONE, NULL);
 	assert_int_equal(strlen(json_string_value(json_object_get(answer, "text"))), (8 << 20) - 1);
 	json_decref(answer);
 }
@@ -287,6 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers, start, end),
 		cmocka_unit_test_setup_teardown(test_large_answer, start, end),
+		cmocka_unit_test_setup_teardown(test_large_answer_that_took_long, start, end),
 		cmocka_unit_test_setup_teardown(test_garbage, start, end),
 		cmocka_unit_test_setup_teardown(test_one_request, start, end),
 		cmocka_unit_test_setup_teardown(test_too_many, start, end),
