@@ -218,6 +218,7 @@ struct handles *handles_copy(const struct handles *h)
 			set_base(c, e->base);
 		}
 	}
+	copy->changed = h->changed;
 	return copy;
 }
 
@@ -477,7 +478,7 @@ static json_t *number_json(const struct handle *e)
 	return list;
 }
 
-int handles_save(const struct handles *h, const char *path)
+int handles_save(struct handles *h, const char *path)
 {
 	json_t *root = json_object(), *spaces = json_object();
 	int err;
@@ -492,5 +493,7 @@ int handles_save(const struct handles *h, const char *path)
 	json_object_set_new(root, "spaces", spaces);
 	err = file_write_json(path, root);
 	json_decref(root);
+	if (!err)
+		h->changed = false;
 	return err;
 }

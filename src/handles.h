@@ -37,7 +37,7 @@ void handles_each_unused(const struct handles *h, const char *space, void (*fn)(
 /* Those that got their number since handles_copy, in no order. */
 void handles_each_new(const struct handles *h,
 		      void (*fn)(void *ctx, const char *space, const char *name, uint32_t number), void *ctx);
-/* Is anything different from what the table was a copy of, or was loaded from? */
+/* Is anything different from what was loaded or saved last, by this table or by the one that it is a copy of? */
 bool handles_changed(const struct handles *h);
 /* NULL: it counts from 0. The name must be there; a number that goes to another name takes no base along. */
 const struct handles_base *handles_base(const struct handles *h, const char *space, const char *name);
@@ -50,6 +50,6 @@ void handles_sweep(struct handles *h);
 /* JSON file, written to a temporary name, synced and renamed. A missing file is an empty table. 0 or -errno;
  * -EINVAL: the file is damaged, or gives one number to two (the caller warns and starts with an empty table). */
 int handles_load(struct handles *h, const char *path);
-int handles_save(const struct handles *h, const char *path);
+int handles_save(struct handles *h, const char *path);
 
 #endif

@@ -39,6 +39,7 @@ struct result {
 	struct reload_result pub;
 	struct loaded *loaded;
 	struct handles *handles; /* as the plan left them */
+	bool wrote_numbers;      /* they are on disk */
 	struct replaced *replaced;
 	struct kobj_set observed;
 	struct steps steps;
@@ -486,10 +487,22 @@ static bool verify(struct shaper *s, struct result *r)
 	return good;
 }
 
+/* The numbers are on disk before the kernel knows them: whoever starts after a crash in between finds the same. */
+static int write_numbers(struct shaper *s, struct result *r)
+{
+	int err;
+
+	if (!handles_changed(r->handles))
+		return 0;
+	err = handles_save(r->handles, s->handles_path);
+	r->wrote_numbers = !err;
+	return err;
+}
+
 /* Back to what is in the kernel again. Numbers that are taken too long in the file do no harm. */
 static void restore_numbers(struct shaper *s, const struct result *r)
 {
-	if (handles_changed(r->handles))
+	if (r->wrote_numbers)
 		(void)handles_save(s->handles, s->handles_path);
 }
 
@@ -507,9 +520,7 @@ static void carry_out(struct shaper *s, struct result *r)
 	}
 	reuse_reset(s->pins, r->handles);
 	reuse_read_bases(s->nl, r->pub.plan, r->handles);
-	/* The numbers are on disk before the kernel knows them: whoever starts after a crash in between finds the same.
-	 */
-	err = handles_changed(r->handles) ? handles_save(r->handles, s->handles_path) : 0;
+	err = write_numbers(s, r);
 	if (err) {
 		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->handles_path, strerror(-err));
 		return;

@@ -86,6 +86,14 @@ static void test_a_number_goes_to_another_name(void **state)
 	assert_int_equal(handles_get(h, "class", "a", 1, 10), 1);
 	assert_int_equal(handles_get(h, "class", "b", 1, 10), 2);
 	handles_sweep(h);
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/handles.json", dir);
+	assert_true(handles_changed(h));
+	next = handles_copy(h);
+	assert_true(handles_changed(next));
+	handles_free(next);
+	assert_int_equal(handles_save(h, path), 0);
+	assert_false(handles_changed(h));
 	next = handles_copy(h);
 	assert_false(handles_changed(next));
 	assert_int_equal(handles_get(next, "class", "b", 1, 10), 2);
@@ -101,9 +109,6 @@ static void test_a_number_goes_to_another_name(void **state)
 	assert_int_equal(handles_find(next, "class", "a"), -ENOENT);
 	assert_int_equal(handles_find(next, "class", "c"), 1);
 	assert_int_equal(handles_find(h, "class", "a"), 1);
-
-	assert_non_null(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/handles.json", dir);
 	assert_int_equal(handles_save(next, path), 0);
 	assert_int_equal(handles_load(again, path), 0);
 	assert_int_equal(handles_find(again, "class", "c"), 1);
