@@ -232,6 +232,17 @@ __attribute__((format(printf, 3, 4))) static void fail(struct result *r, int exi
 	r->pub.exit = exit_code;
 }
 
+__attribute__((format(printf, 2, 3))) static void warn(struct reload_result *r, const char *fmt, ...)
+{
+	const char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = arena_vprintf(r->arena, fmt, ap);
+	va_end(ap);
+	r->warning = *r->warning ? arena_printf(r->arena, "%s; %s", r->warning, text) : text;
+}
+
 struct name_ctx {
 	const struct shaper *s;
 	const struct kobj_set *wanted; /* NULL: nothing is */
@@ -506,7 +517,7 @@ static void restore_numbers(struct shaper *s, const struct result *r)
 		(void)handles_save(s->handles, s->handles_path);
 }
 
-static void carry_out(struct shaper *s, struct result *r)
+static void carry_out(struct shaper *s, struct result *r, enum purpose purpose)
 {
 	struct applied *done;
 	char text[256] = "";
@@ -521,7 +532,11 @@ static void carry_out(struct shaper *s, struct result *r)
 	reuse_reset(s->pins, r->handles);
 	reuse_read_bases(s->nl, r->pub.plan, r->handles);
 	err = write_numbers(s, r);
-	if (err) {
+	if (err && purpose == TO_FOLLOW) {
+		/* A link that comes is shaped also where the disk is full. */
+		warn(&r->pub, "cannot write %s: %s; after a restart classes may get other numbers", s->handles_path,
+		     strerror(-err));
+	} else if (err) {
 		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->handles_path, strerror(-err));
 		return;
 	}
@@ -590,7 +605,7 @@ static struct reload_result *run_once(struct shaper *s, struct loaded *l, enum p
 	if (r->pub.exit || purpose == TO_LOOK)
 		return &r->pub;
 	if (r->steps.n)
-		carry_out(s, r);
+		carry_out(s, r, purpose);
 	else
 		r->pub.applied = true;
 	keep_replaced(s, r);
@@ -643,17 +658,6 @@ __attribute__((format(printf, 1, 2))) static struct reload_result *refuse(const 
 	va_end(ap);
 	r->pub.exit = EXIT_FAILED;
 	return &r->pub;
-}
-
-__attribute__((format(printf, 2, 3))) static void warn(struct reload_result *r, const char *fmt, ...)
-{
-	const char *text;
-	va_list ap;
-
-	va_start(ap, fmt);
-	text = arena_vprintf(r->arena, fmt, ap);
-	va_end(ap);
-	r->warning = *r->warning ? arena_printf(r->arena, "%s; %s", r->warning, text) : text;
 }
 
 const char *shaper_in_force(const struct shaper *s, struct arena *a)

@@ -189,6 +189,17 @@ check "that one is left alone on egress" contains "$(at router tc qdisc show dev
 check "and shaped on ingress" within 5 has_classifier ppp5 ingress
 check "the log says so" contains "$(cat "$dir/a/log")" "ppp5 is not shaped: ppp5 has a root qdisc pfifo 7:"
 
+# ---- a state directory that cannot be written ----
+
+rm "$dir/a/state/handles.json"
+mkdir "$dir/a/state/handles.json"
+cable router ppp7 far pppfar7
+check "an interface that comes is shaped all the same" within 5 is_whole ppp7
+check "the log says what could not be written" within 5 grep -q "links changed: cannot write .*/handles.json: Is a directory" "$dir/a/log"
+rmdir "$dir/a/state/handles.json"
+ip -n "$prefix-router" link set ppp7 alias later
+check "when it can be, it is written" within 5 grep -q "class hooks/ppp7-egress" "$dir/a/state/handles.json"
+
 stop_qosd a
 check "in the end no ifb is left" equal "$(ifbs)" ""
 check "nor a tree" fails has_tree wan0
