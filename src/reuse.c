@@ -167,43 +167,82 @@ void reuse_read_bases(struct nl *nl, const struct plan *plan, struct handles *h)
 			read_hook(nl, plan, h, &plan->hooks.v[i]);
 }
 
-static bool was_made(const struct steps *steps, enum kobj_kind kind, int ifindex, uint32_t classid)
+/* A class or leaf that the kernel made anew. */
+struct made {
+	enum kobj_kind kind;
+	int ifindex;
+	uint32_t classid;
+};
+
+struct all_made {
+	struct made *v;
+	size_t n;
+};
+
+static int compare_made(const void *left, const void *right)
 {
+	const struct made *a = left, *b = right;
+
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->ifindex != b->ifindex)
+		return a->ifindex < b->ifindex ? -1 : 1;
+	return (a->classid > b->classid) - (a->classid < b->classid);
+}
+
+/* Malloced, sorted. */
+static struct all_made find_made(const struct steps *steps)
+{
+	struct all_made all = {.v = xcalloc(steps->n, sizeof(*all.v))};
+
 	for (size_t i = 0; i < steps->n; i++) {
 		const struct kobj *o = steps->v[i].before ? NULL : steps->v[i].after;
 
-		if (!o || o->kind != kind)
-			continue;
-		if (kind == KOBJ_CLASS ? o->cls.ifindex == ifindex && o->cls.classid == classid
-				       : o->qdisc.ifindex == ifindex && o->qdisc.parent == classid)
-			return true;
+		if (o && o->kind == KOBJ_CLASS)
+			all.v[all.n++] = (struct made){o->kind, o->cls.ifindex, o->cls.classid};
+		else if (o && o->kind == KOBJ_LEAF)
+			all.v[all.n++] = (struct made){o->kind, o->qdisc.ifindex, o->qdisc.parent};
 	}
-	return false;
+	qsort(all.v, all.n, sizeof(*all.v), compare_made);
+	return all;
+}
+
+static bool was_made(const struct all_made *all, enum kobj_kind kind, int ifindex, uint32_t classid)
+{
+	const struct made key = {kind, ifindex, classid};
+
+	return bsearch(&key, all->v, all->n, sizeof(key), compare_made);
+}
+
+static void drop_bases(const struct plan *plan, struct handles *h, struct plan_hook *hook, const struct all_made *made)
+{
+	int ifindex = device_of(plan, hook);
+	char space[256];
+
+	for (size_t i = 0; ifindex && i < hook->n_classes; i++) {
+		struct plan_class *pc = &hook->classes[i];
+		uint32_t classid = plan_htb_class(hook, pc);
+		struct handles_base base;
+
+		if (!pc->base || pc->recycled)
+			continue;
+		base = *pc->base;
+		if (was_made(made, KOBJ_LEAF, ifindex, classid))
+			base.v[REUSE_LEAF_DROPS] = 0;
+		if (was_made(made, KOBJ_CLASS, ifindex, classid))
+			handles_set_base(h, space_of(space, hook), pc->handle, NULL);
+		else if (base.v[REUSE_LEAF_DROPS] != pc->base->v[REUSE_LEAF_DROPS])
+			handles_set_base(h, space_of(space, hook), pc->handle, &base);
+		pc->base = handles_base(h, space_of(space, hook), pc->handle);
+	}
 }
 
 void reuse_drop_bases(const struct plan *plan, struct handles *h, const struct steps *steps)
 {
-	char space[256];
+	struct all_made made = find_made(steps);
 
-	for (size_t i = 0; i < plan->hooks.n; i++) {
-		struct plan_hook *hook = &plan->hooks.v[i];
-		int ifindex = is_htb(hook) ? device_of(plan, hook) : 0;
-
-		for (size_t j = 0; ifindex && j < hook->n_classes; j++) {
-			struct plan_class *pc = &hook->classes[j];
-			uint32_t classid = plan_htb_class(hook, pc);
-			struct handles_base base;
-
-			if (!pc->base || pc->recycled)
-				continue;
-			base = *pc->base;
-			if (was_made(steps, KOBJ_LEAF, ifindex, classid))
-				base.v[REUSE_LEAF_DROPS] = 0;
-			if (was_made(steps, KOBJ_CLASS, ifindex, classid))
-				handles_set_base(h, space_of(space, hook), pc->handle, NULL);
-			else if (base.v[REUSE_LEAF_DROPS] != pc->base->v[REUSE_LEAF_DROPS])
-				handles_set_base(h, space_of(space, hook), pc->handle, &base);
-			pc->base = handles_base(h, space_of(space, hook), pc->handle);
-		}
-	}
+	for (size_t i = 0; i < plan->hooks.n && made.n; i++)
+		if (is_htb(&plan->hooks.v[i]))
+			drop_bases(plan, h, &plan->hooks.v[i], &made);
+	free(made.v);
 }
