@@ -287,9 +287,9 @@ static __always_inline int goes_round(struct __sk_buff *skb)
 
 /* ---- the story ---- */
 
-static __always_inline int is_off(__u32 number)
+static __always_inline int is_off(__u32 rule)
 {
-	const __u32 *off = bpf_map_lookup_elem(&forwards_off, &number);
+	const __u32 *off = bpf_map_lookup_elem(&forwards_off, &rule);
 
 	return off && *off;
 }
@@ -306,23 +306,25 @@ static __always_inline int redirect(const struct qosd_forward_conf *c, const str
 	}
 }
 
-/* The packet by the rule of this number: a verdict, or GO_ON. Global: verified once. */
+/* What this number says is done with the packet: a verdict, or GO_ON. Global: verified once. */
 __noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 number)
 {
 	const struct qosd_forward_conf *c = bpf_map_lookup_elem(&forwards, &number);
-	struct qosd_forward_stats *s = bpf_map_lookup_elem(&forwards_stats, &number);
 	struct bpf_redir_neigh nh = {};
+	struct qosd_forward_stats *s;
 	const struct qosd_target *t;
 	struct qosd_target_stats *ts;
-	__u32 slot;
+	__u32 rule, slot;
 	int why;
 
-	if (!p || !c || !s || c->mode == QOSD_FORWARD_NONE)
+	if (!p || !c || c->mode == QOSD_FORWARD_NONE)
 		return TC_ACT_UNSPEC;
+	rule = c->rule;
 	slot = c->target;
+	s = bpf_map_lookup_elem(&forwards_stats, &rule);
 	t = bpf_map_lookup_elem(&targets, &slot);
 	ts = bpf_map_lookup_elem(&targets_stats, &slot);
-	if (!t || !ts || c->off || is_off(number))
+	if (!s || !t || !ts || c->off || is_off(rule))
 		return c->mode == QOSD_FORWARD_CLONE ? GO_ON : TC_ACT_UNSPEC;
 	why = find_obstacle(skb, p, c, t);
 	if (why == NO_WHY && c->mode == QOSD_FORWARD_NEIGH)

@@ -82,21 +82,21 @@ struct {
 /* ---- pinned, shared by all hooks that forward ---- */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, QOSD_FORWARDS_MAX);
+	__uint(max_entries, QOSD_FORWARD_NUMBERS);
 	__type(key, __u32);
 	__type(value, struct qosd_forward_conf);
 } forwards SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, QOSD_FORWARDS_MAX);
+	__uint(max_entries, QOSD_FORWARD_NUMBERS);
 	__type(key, __u32);
 	__type(value, struct qosd_forward_stats);
 } forwards_stats SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, QOSD_FORWARDS_MAX);
+	__uint(max_entries, QOSD_FORWARD_NUMBERS);
 	__type(key, __u32);
 	__type(value, __u32);
 } forwards_off SEC(".maps");

@@ -11,15 +11,18 @@
 #include <linux/types.h>
 #endif
 
-#define QOSD_ABI 2
+#define QOSD_ABI 3
 
 #define QOSD_RULES_MAX    512 /* rules a hook: bits of a row; a run of rules has one bit */
 #define QOSD_SETS_MAX     64  /* sets a daemon: slots of the outer maps */
 #define QOSD_DEPTH_MAX    8   /* classes from a leaf to the root, both counted */
 #define QOSD_CLASSES_MAX  65000
 #define QOSD_CONTINUE_MAX 32  /* classes with `conform: continue` a hook */
-#define QOSD_FORWARDS_MAX 256 /* numbers of forwarding rules, from 1 */
-#define QOSD_TARGETS_MAX  256 /* devices that they hand packets to */
+#define QOSD_FORWARDS_MAX 255 /* forwarding rules a daemon */
+/* Room for two policies in one reload: what the old programs look at stays until the new ones have taken their place.
+ */
+#define QOSD_FORWARD_NUMBERS (2 * (QOSD_FORWARDS_MAX + 1)) /* of rules, and of what they do; from 1 */
+#define QOSD_TARGETS_MAX     (2 * (QOSD_FORWARDS_MAX + 1)) /* slots of devices that they hand packets to */
 
 /* skb->tc_index of a packet that no policer may touch (engine tc): protected, not IP, bypassed, or in a class of
  * QOSD_KIND_PASS, which would otherwise fall through to the `pass` filter and its default class. */
@@ -210,11 +213,14 @@ struct qosd_hook_stats {
 /* bypass: array of one __u32; not 0 turns every program into a pass. */
 
 /* ---- forwarding --------------------------------------------------------------------------------------------------
- * forwards (array by rule number, configured), forwards_stats (per-CPU), targets (array by slot, configured),
- * targets_stats (per-CPU). forwards_off (array by rule number; 0 stands for all rules): not 0: left to the stack.
+ * What a rule does has a number that hangs on its name, mode, device and next hop together: forwards (array,
+ * configured). An old program that still looks there while a policy is replaced never finds another place to hand its
+ * packets to. Switches and counters hang on the rule's name alone: forwards_stats (per-CPU array by rule number) and
+ * forwards_off (array by rule number; 0 stands for all rules): not 0: left to the stack. targets (array by slot,
+ * configured), targets_stats (per-CPU).
  */
 enum qosd_forward_mode {
-	QOSD_FORWARD_NONE, /* no rule has this number */
+	QOSD_FORWARD_NONE, /* nothing has this number */
 	QOSD_FORWARD_EGRESS,
 	QOSD_FORWARD_INGRESS,
 	QOSD_FORWARD_NEIGH,
@@ -228,6 +234,7 @@ struct qosd_forward_conf {
 	__u8 off;                 /* settings: fast-path: off */
 	__u8 nexthop;             /* 4, 6: there is one; 0: as the routes say */
 	__u32 target;             /* slot */
+	__u32 rule;               /* its number, for counters and switch */
 	struct qosd_addr address; /* of the next hop */
 };
 
@@ -450,7 +457,7 @@ static_assert(sizeof(struct qosd_rule) == 8, "rule");
 static_assert(sizeof(struct qosd_atom) == 16, "atom");
 static_assert(sizeof(struct qosd_table_conf) == 80 + 16 * QOSD_ATOMS_MAX, "table_conf");
 static_assert(sizeof(struct qosd_fence) == 24, "fence");
-static_assert(sizeof(struct qosd_forward_conf) == 24, "forward_conf");
+static_assert(sizeof(struct qosd_forward_conf) == 28, "forward_conf");
 static_assert(sizeof(struct qosd_target) == 16, "target");
 static_assert(sizeof(struct qosd_forward_stats) == 32 + 8 * QOSD_WHYS, "forward_stats");
 static_assert(sizeof(struct qosd_target_stats) == 48, "target_stats");

@@ -262,7 +262,7 @@ static void describe_forward(const struct kobj_entry *e, FILE *out)
 	struct qosd_forward_conf c;
 
 	memcpy(&c, e->value, sizeof(c));
-	fprintf(out, " rule %u %s target %u", number(e),
+	fprintf(out, " number %u rule %u %s target %u", number(e), c.rule,
 		c.mode < sizeof(modes) / sizeof(modes[0]) ? modes[c.mode] : "unknown", c.target);
 	if (c.nexthop) {
 		fputs(" nexthop", out);

@@ -165,19 +165,13 @@ static void check_loops(struct checker *k, struct rules **rules)
 
 static void check_numbers(struct checker *k)
 {
-	size_t devices = 0;
-
 	for (size_t i = 0; i < k->m->n_forwards; i++) {
 		const struct model_forward *f = &k->m->forwards[i];
-		bool seen = false;
 
-		for (size_t j = 0; j < i && !seen; j++)
-			seen = !strcmp(k->m->forwards[j].dev, f->dev);
-		devices += !seen;
-		if (i == QOSD_FORWARDS_MAX - 1 || (!seen && devices == QOSD_TARGETS_MAX + 1))
+		if (i == QOSD_FORWARDS_MAX)
 			diag_error(k->d, f->pos, "too-many-rules",
 				   "forwarding rule \"%s\" is one too many, there can be %d", f->name,
-				   QOSD_FORWARDS_MAX - 1);
+				   QOSD_FORWARDS_MAX);
 	}
 }
 
@@ -201,7 +195,7 @@ void model_check_forward(struct diag *d, const struct model *m, bool whole)
 		check_ifb(&k, f);
 		check_around(&k, f);
 	}
-	if (whole && m->n_forwards < QOSD_FORWARDS_MAX)
+	if (whole && m->n_forwards <= QOSD_FORWARDS_MAX)
 		check_loops(&k, rules);
 	arena_free(k.a);
 }

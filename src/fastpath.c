@@ -260,7 +260,7 @@ void fastpath_follow(struct shaper *s)
 	int map = map_of(s, MAP_FORWARDS_OFF);
 	const uint32_t on = 0;
 
-	for (uint32_t i = 1; map >= 0 && p && i < QOSD_FORWARDS_MAX; i++)
+	for (uint32_t i = 1; map >= 0 && p && i < QOSD_FORWARD_NUMBERS; i++)
 		if (!is_number(p, i) && is_off(s, i))
 			(void)bpf_map_update_elem(map, &i, &on, BPF_ANY); /* tried again after the next run */
 }

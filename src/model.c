@@ -1011,7 +1011,7 @@ const struct model_interface *model_interface_for(const struct model *m, const c
 /* As many as are built: one more than there can be, for check to tell of. Each device has arrays as long. */
 static size_t forwards_room(const struct builder *b)
 {
-	return b->p->forwards.n < QOSD_FORWARDS_MAX ? b->p->forwards.n : QOSD_FORWARDS_MAX;
+	return b->p->forwards.n <= QOSD_FORWARDS_MAX ? b->p->forwards.n : QOSD_FORWARDS_MAX + 1;
 }
 
 static struct model_forwarding *forwarding_of(struct builder *b, const struct model_forward *f)

@@ -97,20 +97,32 @@ static void warn_without_peer(struct planner *p, const struct model_forward *f)
 			f->dev);
 }
 
+/* A rule that leads elsewhere is another one to the kernel: until the reload comes to its hook, the program there takes
+ * what the old rule matched, and must send it where the old rule did. */
+static const char *redirect_name(struct planner *p, const struct model_forward *f)
+{
+	char text[TEXT_MAX];
+
+	return arena_printf(p->a, "%s %d %s %s", f->name, mode_of(f->mode), f->dev,
+			    f->has_nexthop ? text_format_prefix(text, &f->nexthop) : "");
+}
+
 static void want_rule(struct planner *p, const struct model_forward *f)
 {
-	int number = handles_get(p->handles, "forward", f->name, 1, QOSD_FORWARDS_MAX - 1);
+	int number = handles_get(p->handles, "forward", f->name, 1, QOSD_FORWARD_NUMBERS - 1);
+	int redirect = handles_get(p->handles, "redirect", redirect_name(p, f), 1, QOSD_FORWARD_NUMBERS - 1);
 	int slot = handles_get(p->handles, "target", f->dev, 0, QOSD_TARGETS_MAX - 1);
 	struct qosd_forward_conf conf = {.mode = mode_of(f->mode),
 					 .miss_drop = f->on_miss == ON_MISS_DROP,
 					 .off = !p->in->model->fast_path,
-					 .target = (uint32_t)slot};
+					 .target = (uint32_t)slot,
+					 .rule = (uint32_t)number};
 	bool known = has_slot(p->plan, f->dev);
-	uint32_t key = (uint32_t)number;
+	uint32_t key = (uint32_t)redirect;
 
-	if (number < 0 || slot < 0) {
+	if (number < 0 || redirect < 0 || slot < 0) {
 		diag_error(p->d, f->pos, "too-many-rules", "forwarding rule %s is one too many, there can be %d",
-			   f->name, QOSD_FORWARDS_MAX - 1);
+			   f->name, QOSD_FORWARDS_MAX);
 		return;
 	}
 	if (f->has_nexthop) {
@@ -119,7 +131,8 @@ static void want_rule(struct planner *p, const struct model_forward *f)
 	}
 	*vec_add(p->a, &p->plan->forwards) = (struct plan_forward){
 		.rule = f,
-		.number = key,
+		.number = (uint32_t)number,
+		.redirect = key,
 		.slot = (uint32_t)slot,
 		.away = away(links_by_name(p->in->links, f->dev), f->mode),
 	};
@@ -132,10 +145,12 @@ static void want_rule(struct planner *p, const struct model_forward *f)
 
 static int name_rule(void *ctx, const struct model_class *c)
 {
-	struct planner *p = ctx;
-	int number = handles_find(p->handles, "forward", c->name);
+	const struct planner *p = ctx;
 
-	return number < 0 ? 0 : number;
+	for (size_t i = 0; i < p->plan->forwards.n; i++)
+		if (p->plan->forwards.v[i].rule->cls == c)
+			return (int)p->plan->forwards.v[i].redirect;
+	return 0; /* the kernel cannot do it, which was told */
 }
 
 /* Behind whatever the policy has there. */

@@ -26,6 +26,7 @@ enum { RULE_ONE = 1, RULE_TWO = 2 };
 
 static void rule_is(uint32_t number, struct qosd_forward_conf conf)
 {
+	conf.rule = number;
 	assert_int_equal(bpf_map_update_elem(harness_map(&h, "forwards"), &number, &conf, BPF_ANY), 0);
 }
 

@@ -10,6 +10,7 @@
  *	# live SET ADDRESS     an element added with `qosctl set`
  *	# foreign wan0 fq      somebody else's root qdisc is there
  *	# policy in force      it is planned because links came or went
+ *	# after other.yaml     names have the numbers that this policy gave them
  *
  * Digests are printed as [..]: they stand for the program's contents, which other tests look at.
  */
@@ -29,6 +30,7 @@ struct setting {
 	struct plan_live live[16];
 	bool has_leaf[QDISC_KINDS];
 	struct kobj_set observed;
+	const char *after; /* NULL: none */
 };
 
 static void read_comment(struct arena *a, struct setting *s, const char *line)
@@ -54,6 +56,8 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 			s->in.has_police = true;
 		else if (qdisc_by_name(name) != QDISC_OTHER)
 			s->has_leaf[qdisc_by_name(name)] = true;
+	} else if (n == 2 && strcmp(word, "after") == 0) {
+		s->after = arena_strdup(a, name);
 	} else if (n == 3 && strcmp(word, "foreign") == 0) {
 		struct kobj *o = vec_add(a, &s->observed);
 
@@ -140,6 +144,16 @@ static void print_object(const struct kobj *o, struct links *links)
 	free(text);
 }
 
+static void number_names(struct arena *a, struct diag *d, const struct setting *s, struct handles *h)
+{
+	struct plan_input in = s->in;
+
+	in.model = model_load(a, d, s->after);
+	if (in.model)
+		(void)plan_build(a, d, &in, h);
+	handles_sweep(h);
+}
+
 int main(int argc, char **argv)
 {
 	struct arena *a = arena_new();
@@ -152,6 +166,8 @@ int main(int argc, char **argv)
 	if (argc != 2)
 		return 2;
 	read_setting(a, &s, argv[1]);
+	if (s.after)
+		number_names(a, d, &s, h);
 	s.in.model = model_load(a, d, argv[1]);
 	if (s.in.model) {
 		p = plan_build(a, d, &s.in, h);
