@@ -240,8 +240,8 @@ static __always_inline int missed(const struct qosd_forward_conf *c, struct qosd
 	if (why < 0 || why >= QOSD_WHYS)
 		return TC_ACT_UNSPEC;
 	s->why[why] += p->packets;
-	if (why == QOSD_WHY_LOOP)
-		return TC_ACT_SHOT;
+	if (why == QOSD_WHY_LOOP) /* of a copy none is made, and the packet itself has not gone round */
+		return c->mode == QOSD_FORWARD_CLONE ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 	return why < QOSD_WHY_LOOP && c->miss_drop ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
@@ -273,16 +273,16 @@ static __always_inline void count(struct __sk_buff *skb, const struct parcel *p,
 	}
 }
 
-/* Has the packet gone round? Rules that hand packets to each other would do so for ever. */
-static __always_inline int goes_round(struct __sk_buff *skb)
+/* How often the packet has been handed on. Rules that hand packets to each other would do so for ever. */
+static __always_inline __u32 get_hops(struct __sk_buff *skb)
 {
-	__u32 hops = skb->cb[0] == QOSD_HOPS_MAGIC ? skb->cb[1] : 0;
+	return skb->cb[0] == QOSD_HOPS_MAGIC ? skb->cb[1] : 0;
+}
 
-	if (hops >= QOSD_HOPS_MAX)
-		return 1;
+static __always_inline void set_hops(struct __sk_buff *skb, __u32 hops)
+{
 	skb->cb[0] = QOSD_HOPS_MAGIC;
-	skb->cb[1] = hops + 1;
-	return 0;
+	skb->cb[1] = hops;
 }
 
 /* ---- the story ---- */
@@ -306,6 +306,17 @@ static __always_inline int redirect(const struct qosd_forward_conf *c, const str
 	}
 }
 
+/* A copy is sent, which has been handed on once more; the packet has not. */
+static __always_inline int send_copy(struct __sk_buff *skb, __u32 ifindex, __u32 hops)
+{
+	long err;
+
+	set_hops(skb, hops + 1);
+	err = bpf_clone_redirect(skb, ifindex, 0);
+	set_hops(skb, hops);
+	return err ? QOSD_WHY_FAILED : NO_WHY;
+}
+
 /* What this number says is done with the packet: a verdict, or GO_ON. Global: verified once. */
 __noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 number)
 {
@@ -314,7 +325,7 @@ __noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 nu
 	struct qosd_forward_stats *s;
 	const struct qosd_target *t;
 	struct qosd_target_stats *ts;
-	__u32 rule, slot;
+	__u32 rule, slot, hops;
 	int why;
 
 	if (!p || !c || c->mode == QOSD_FORWARD_NONE)
@@ -329,11 +340,12 @@ __noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 nu
 	why = find_obstacle(skb, p, c, t);
 	if (why == NO_WHY && c->mode == QOSD_FORWARD_NEIGH)
 		why = c->nexthop ? find_given(skb, p, c, t, &nh) : find_route(skb, p, t, &nh);
-	if (why == NO_WHY && goes_round(skb))
+	hops = get_hops(skb);
+	if (why == NO_WHY && hops >= QOSD_HOPS_MAX)
 		why = QOSD_WHY_LOOP;
 	if (c->mode == QOSD_FORWARD_CLONE) {
-		if (why == NO_WHY && bpf_clone_redirect(skb, t->ifindex, 0))
-			why = QOSD_WHY_FAILED;
+		if (why == NO_WHY)
+			why = send_copy(skb, t->ifindex, hops);
 		if (why == NO_WHY)
 			count(skb, p, c, t, s, ts);
 		else if (missed(c, s, p, why) == TC_ACT_SHOT)
@@ -349,6 +361,7 @@ __noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 nu
 		why = QOSD_WHY_FAILED;
 	if (why != NO_WHY)
 		return missed(c, s, p, why);
+	set_hops(skb, hops + 1);
 	keep_stamp(skb);
 	count(skb, p, c, t, s, ts);
 	return redirect(c, t, &nh);

@@ -253,7 +253,7 @@ enum qosd_forward_why {
 	QOSD_WHY_AWAY,      /* on-miss: no device, or it is down */
 	QOSD_WHY_NO_PEER,   /* on-miss: its peer is in this namespace, or it never has one */
 	QOSD_WHY_NEIGHBOUR, /* on-miss: the neighbour's address is not known (yet) */
-	QOSD_WHY_LOOP,      /* dropped: it went round */
+	QOSD_WHY_LOOP,      /* dropped, or of mode clone not sent: it went round */
 	QOSD_WHY_NOT_HOST,  /* from here on: to the stack. Broadcast, multicast, addressed to another host */
 	QOSD_WHY_FRAGMENT,
 	QOSD_WHY_TTL,

@@ -176,6 +176,35 @@ static void after_a_copy_later_rules_are_looked_at(void **state)
 	assert_int_equal(stats(RULE_TWO).packets, 2);
 }
 
+/* Four copies are sent, each of a packet that nobody has handed on before. */
+static void copies_are_no_hops_of_the_packet(void **state)
+{
+	static struct rule v[] = {{.cls = &harness_classes[1]},
+				  {.cls = &harness_classes[2]},
+				  {.cls = &harness_classes[3]},
+				  {.cls = &harness_classes[4]},
+				  {.cls = &harness_classes[5]}};
+	struct rules r = {.v = v, .n = 5};
+	struct packet_buf p = udp_packet(0, 1);
+	struct __sk_buff ctx = {0};
+
+	(void)state;
+	for (uint32_t i = 1; i < 5; i++)
+		rule_is(i, (struct qosd_forward_conf){.mode = QOSD_FORWARD_CLONE});
+	rule_is(5, (struct qosd_forward_conf){.mode = QOSD_FORWARD_PEER});
+	harness_rules(&h, &r);
+	assert_int_equal(harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL), TC_ACT_REDIRECT);
+	assert_int_equal(ctx.cb[1], 1);
+	for (uint32_t i = 1; i <= 5; i++)
+		assert_int_equal(stats(i).packets, 1);
+	/* what has gone round is not copied again, and is dropped by none but the rule that it goes by */
+	ctx.cb[1] = QOSD_HOPS_MAX;
+	rule_is(5, (struct qosd_forward_conf){.mode = QOSD_FORWARD_CLONE});
+	assert_int_equal(harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL), TC_ACT_UNSPEC);
+	for (uint32_t i = 1; i <= 5; i++)
+		assert_int_equal(why(i, QOSD_WHY_LOOP), 1);
+}
+
 /* The header is made by the program: the packet is as long again afterwards. */
 static void a_next_hop_needs_no_route(void **state)
 {
@@ -438,6 +467,7 @@ int main(void)
 		TEST(a_packet_of_layer_2_stays_as_it_is),
 		TEST(on_ingress_it_is_addressed_to_the_device),
 		TEST(after_a_copy_later_rules_are_looked_at),
+		TEST(copies_are_no_hops_of_the_packet),
 		TEST(a_next_hop_needs_no_route),
 		TEST(what_is_switched_off_goes_to_the_stack),
 		TEST(what_the_stack_has_to_see_goes_there),
