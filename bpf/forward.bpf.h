@@ -27,7 +27,14 @@ struct parcel {
 	__u32 v6, hop_limit, proto, tos, sport, dport, fragment, options;
 };
 
-/* Nothing but a type of packet that one host sends to another may go past the stack. */
+/* May a router send on what is from or for this address? */
+static __always_inline int is_routable(const struct qosd_addr *a)
+{
+	return address_is_unicast(a) && !address_is_link_local(a);
+}
+
+/* Nothing but a type of packet that one host sends to another may go past the stack. Of a source that no host has
+ * (RFC 1812, 5.3.7) the stack drops it. */
 static __always_inline int is_for_others(struct __sk_buff *skb, const struct parcel *p, __u32 mode)
 {
 	__u32 type = skb->pkt_type;
@@ -36,7 +43,7 @@ static __always_inline int is_for_others(struct __sk_buff *skb, const struct par
 		return 1;
 	if (hook.ingress && type == TYPE_OTHERHOST && (mode == QOSD_FORWARD_NEIGH || mode == QOSD_FORWARD_PEER))
 		return 1;
-	return !address_is_unicast(&p->dst) || address_is_link_local(&p->dst);
+	return !is_routable(&p->src) || !is_routable(&p->dst);
 }
 
 /* The kernel knows at once that a device is gone, the daemon a moment later. */

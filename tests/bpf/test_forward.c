@@ -260,6 +260,7 @@ static void left_to_the_stack(const struct packet_buf *p, enum qosd_forward_why 
 
 static void what_the_stack_has_to_see_goes_there(void **state)
 {
+	static const char *const nobody[] = {"127.0.0.1", "224.0.0.5", "0.0.0.0", "::1", "fe80::1", "ff02::5"};
 	struct packet_buf p;
 
 	(void)state;
@@ -281,6 +282,11 @@ static void what_the_stack_has_to_see_goes_there(void **state)
 	p.b[14 + 16] = 239;
 	packet_done(&p);
 	left_to_the_stack(&p, QOSD_WHY_NOT_HOST);
+	for (size_t i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+		p = packet_udp_frame(nobody[i], strchr(nobody[i], ':') ? "fd00::2" : "10.0.0.2", 5, 1);
+		to_host(&p);
+		left_to_the_stack(&p, QOSD_WHY_NOT_HOST);
+	}
 	p = udp_packet(0, 1);
 	p.b[14 + 6] = 0x20; /* more fragments */
 	packet_done(&p);
@@ -393,6 +399,12 @@ static void a_departure_time_stays(void **state)
 
 /* ---- whatever comes ---- */
 
+/* By the first byte of an IPv4 address. */
+static bool is_host(uint8_t first)
+{
+	return first != 0 && first != 127 && first < 224;
+}
+
 /* What a second reader finds that a packet must be to go past the stack. */
 static bool may_go(const uint8_t *b, size_t n)
 {
@@ -402,9 +414,10 @@ static bool may_go(const uint8_t *b, size_t n)
 	if (n < ETH_HLEN + 20u || memcmp(b, zeros, 6) != 0)
 		return false;
 	if (b[12] == 0x08 && b[13] == 0x00)
-		return ip[0] == 0x45 && ip[8] > 1 && !((ip[6] << 8 | ip[7]) & 0x3fff) && ip[16] < 224 && ip[16] != 127;
+		return ip[0] == 0x45 && ip[8] > 1 && !((ip[6] << 8 | ip[7]) & 0x3fff) && is_host(ip[12]) &&
+		       is_host(ip[16]);
 	if (b[12] == 0x86 && b[13] == 0xdd && n >= ETH_HLEN + 40u)
-		return ip[0] >> 4 == 6 && ip[7] > 1 && ip[24] != 0xff && ip[6] != IPPROTO_FRAGMENT &&
+		return ip[0] >> 4 == 6 && ip[7] > 1 && ip[8] != 0xff && ip[24] != 0xff && ip[6] != IPPROTO_FRAGMENT &&
 		       ip[6] != IPPROTO_HOPOPTS && ip[6] != IPPROTO_ROUTING && ip[6] != IPPROTO_DSTOPTS;
 	return false;
 }
