@@ -298,6 +298,15 @@ int pass(struct __sk_buff *skb)
 	return skb->tc_index == QOSD_TC_EXEMPT ? NO_MATCH : MATCH;
 }
 
+/* The larger of what the IP header says and what is there: bytes behind the IP packet, which the stack cuts off, go
+ * along past it. */
+static __always_inline __u32 sent_length(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 there = skb->len - p->l3_off;
+
+	return skb->gso_size || p->length > there ? p->length : there;
+}
+
 static __always_inline void wrap(struct __sk_buff *skb, const struct packet *p, struct parcel *out)
 {
 	struct wire w;
@@ -306,7 +315,7 @@ static __always_inline void wrap(struct __sk_buff *skb, const struct packet *p, 
 	out->src = p->src.addr;
 	out->dst = p->dst.addr;
 	out->l3_off = p->l3_off;
-	out->length = p->length;
+	out->length = sent_length(skb, p);
 	out->packets = w.packets;
 	out->bytes = w.bytes;
 	out->v6 = p->v6;

@@ -339,6 +339,20 @@ static void a_packet_of_the_MTU_is_not_too_big(void **state)
 	assert_int_equal(run(&p), TC_ACT_REDIRECT);
 }
 
+/* An IP packet of 86 bytes with 1200 behind it: the stack would cut them off. */
+static void what_is_behind_the_IP_packet_counts_for_the_MTU(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9);
+
+	(void)state;
+	packet_zeros(&p, 1200);
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_TOO_BIG), 1);
+	/* what a merged packet has, its segments have together */
+	assert_int_equal(harness_run(h.prog, p.b, p.n, &(struct __sk_buff){.gso_size = 600, .gso_segs = 3}, NULL, NULL),
+			 TC_ACT_REDIRECT);
+}
+
 /* ---- on-miss ---- */
 
 static void a_device_that_is_away_is_a_miss(void **state)
@@ -486,6 +500,7 @@ int main(void)
 		TEST(what_the_stack_has_to_see_goes_there),
 		TEST(what_is_not_ip_or_protected_is_not_looked_at),
 		TEST(a_packet_of_the_MTU_is_not_too_big),
+		TEST(what_is_behind_the_IP_packet_counts_for_the_MTU),
 		TEST(a_device_that_is_away_is_a_miss),
 		TEST(without_forwarding_there_is_no_route),
 		TEST(a_packet_that_goes_round_is_dropped),
