@@ -219,7 +219,7 @@ static __always_inline int change(struct __sk_buff *skb, const struct parcel *p,
 	/* A tag is the link's that the packet came by; a VLAN device has its own. */
 	if (skb->vlan_present && (routed || t->vlan || !t->l2_len) && bpf_skb_vlan_pop(skb))
 		return -1;
-	if (!hook.l2_len && (t->l2_len || c->mode == QOSD_FORWARD_NEIGH) && put_header(skb))
+	if (!hook.l2_len && t->l2_len && put_header(skb))
 		return -1;
 	/* As if it had been sent to that device. */
 	if (c->mode == QOSD_FORWARD_INGRESS && t->l2_len && skb->pkt_type != TYPE_OTHERHOST)

@@ -411,6 +411,32 @@ static void a_departure_time_stays(void **state)
 	assert_int_equal(ctx.tstamp, 1000000007);
 }
 
+/* The test run takes the protocol from where an Ethernet header would have it: that is in this source address. */
+static void between_devices_without_headers_none_is_made(void **state)
+{
+	struct qosd_forward_conf conf = {.mode = QOSD_FORWARD_NEIGH, .target = 1, .nexthop = 6, .address.b = {0xfd}};
+	struct packet_buf p = {0};
+	uint8_t out[256];
+	size_t n = sizeof(out);
+
+	(void)state;
+	packet_ipv6(&p, "fd00:0:86dd::1", "fd00::2", IPPROTO_UDP);
+	packet_udp(&p, 5, 9);
+	packet_pad_to(&p, 100);
+	target_is(1, (struct qosd_target){.ifindex = here});
+	rule_is(RULE_TWO, conf);
+	load_rules(0, 0);
+	assert_int_equal(harness_run(h.prog, p.b, p.n, NULL, out, &n), TC_ACT_REDIRECT);
+	assert_int_equal(n, p.n);
+	assert_memory_equal(out, p.b, p.n);
+	assert_int_equal(stats(RULE_TWO).skb_bytes, p.n);
+	/* to one with a header: it is */
+	target_is(1, (struct qosd_target){.ifindex = here, .l2_len = 14});
+	n = sizeof(out);
+	assert_int_equal(harness_run(h.prog, p.b, p.n, NULL, out, &n), TC_ACT_REDIRECT);
+	assert_int_equal(n, p.n + ETH_HLEN);
+}
+
 /* ---- whatever comes ---- */
 
 /* By the first byte of an IPv4 address. */
@@ -505,6 +531,7 @@ int main(void)
 		TEST(without_forwarding_there_is_no_route),
 		TEST(a_packet_that_goes_round_is_dropped),
 		TEST(a_departure_time_stays),
+		TEST(between_devices_without_headers_none_is_made),
 		TEST(nothing_bent_goes_past_the_stack),
 	};
 
