@@ -313,6 +313,26 @@ static __always_inline int redirect(const struct qosd_forward_conf *c, const str
 	}
 }
 
+/* Past the stack. */
+static __always_inline int send_on(struct __sk_buff *skb, const struct qosd_forward_conf *c,
+				   const struct qosd_target *t, struct bpf_redir_neigh *nh, __u32 hops)
+{
+	set_hops(skb, hops + 1);
+	keep_stamp(skb);
+	return redirect(c, t, nh);
+}
+
+/* The kernel asks for the address of a neighbour when it is to send there, and holds the packet until the answer. The
+ * stack would ask only for a packet that it gets, and not for a next hop that none of its routes has: without these
+ * there would never be an answer. One in so many is enough where the others have another way. */
+static __always_inline int may_ask(const struct qosd_forward_conf *c, const struct qosd_forward_stats *s,
+				   const struct parcel *p)
+{
+	__u64 n = s->why[QOSD_WHY_NEIGHBOUR];
+
+	return c->miss_drop || (c->nexthop && (!n || n / QOSD_ASK_EVERY != (n + p->packets) / QOSD_ASK_EVERY));
+}
+
 /* A copy is sent, which has been handed on once more; the packet has not. */
 static __always_inline int send_copy(struct __sk_buff *skb, __u32 ifindex, __u32 hops)
 {
@@ -359,19 +379,17 @@ __noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 nu
 			return TC_ACT_SHOT;
 		return GO_ON;
 	}
-	/* With `on-miss: drop` the stack will not ask for the neighbour: the kernel asks while it holds the packet. */
-	if (why == QOSD_WHY_NEIGHBOUR && c->miss_drop) {
-		(void)missed(c, s, p, why);
-		return change(skb, p, c, t) ? TC_ACT_SHOT : redirect(c, t, &nh);
+	if (why == QOSD_WHY_NEIGHBOUR && may_ask(c, s, p)) {
+		int verdict = missed(c, s, p, why);
+
+		return change(skb, p, c, t) ? verdict : send_on(skb, c, t, &nh, hops);
 	}
 	if (why == NO_WHY && change(skb, p, c, t))
 		why = QOSD_WHY_FAILED;
 	if (why != NO_WHY)
 		return missed(c, s, p, why);
-	set_hops(skb, hops + 1);
-	keep_stamp(skb);
 	count(skb, p, c, t, s, ts);
-	return redirect(c, t, &nh);
+	return send_on(skb, c, t, &nh, hops);
 }
 
 #endif

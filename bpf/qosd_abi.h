@@ -285,8 +285,9 @@ struct qosd_target_stats {
 
 /* skb->cb[0] and [1] of a packet that a rule handed over: how often. The kernel's layers above clear it. */
 #define QOSD_HOPS_MAGIC 0x71307364
-#define QOSD_HOPS_MAX   4 /* devices one packet may be handed to without the stack in between */
-#define QOSD_COPIES_MAX 4 /* rules of mode clone that one packet meets on a hook */
+#define QOSD_HOPS_MAX   4  /* devices one packet may be handed to without the stack in between */
+#define QOSD_ASK_EVERY  64 /* packets with an unknown next hop, on a CPU: one asks for it */
+#define QOSD_COPIES_MAX 4  /* rules of mode clone that one packet meets on a hook */
 
 /* ---- events: the ring buffer to the daemon ---------------------------------------------------------------------- */
 enum qosd_event_type {

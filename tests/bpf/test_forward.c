@@ -53,6 +53,12 @@ static void load_rules(uint32_t ingress, uint32_t l2_len)
 	harness_rules(&h, &r);
 }
 
+static void command(const char *line)
+{
+	if (system(line))
+		fail_msg("%s", line);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -385,6 +391,37 @@ static void without_forwarding_there_is_no_route(void **state)
 	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE) + why(RULE_TWO, QOSD_WHY_FAILED), 1);
 }
 
+/* The stack would never ask for it. */
+static void one_packet_in_many_asks_for_a_next_hop(void **state)
+{
+	struct qosd_forward_conf conf = {.mode = QOSD_FORWARD_NEIGH, .target = 1, .nexthop = 4};
+	struct packet_buf p = udp_packet(0, 9);
+	int asked = 0;
+
+	(void)state;
+	memcpy(conf.address.b, (uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 7, 0, 9}, 16);
+	command("sysctl -q -w net.ipv4.ip_forward=1 && ip address add 10.7.0.1/24 dev small");
+	rule_is(RULE_TWO, conf);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	for (int i = 0; i < 3 * QOSD_ASK_EVERY; i++)
+		asked += run(&p) == TC_ACT_REDIRECT;
+	/* whatever CPUs it ran on */
+	assert_true(asked >= 1 && asked <= 3 * QOSD_ASK_EVERY / 4);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_NEIGHBOUR), 3 * QOSD_ASK_EVERY + 1);
+	assert_int_equal(stats(RULE_TWO).packets, 0);
+	/* what is to be dropped may ask each time */
+	conf.miss_drop = 1;
+	rule_is(RULE_TWO, conf);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(stats(RULE_TWO).packets, 0);
+	/* and when it is known, it goes there */
+	command("ip neighbour replace 10.7.0.9 lladdr 02:00:00:00:00:09 dev small");
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(stats(RULE_TWO).packets, 1);
+	command("ip address del 10.7.0.1/24 dev small && sysctl -q -w net.ipv4.ip_forward=0");
+}
+
 static void a_packet_that_goes_round_is_dropped(void **state)
 {
 	struct packet_buf p = udp_packet(0, 9);
@@ -529,6 +566,7 @@ int main(void)
 		TEST(what_is_behind_the_IP_packet_counts_for_the_MTU),
 		TEST(a_device_that_is_away_is_a_miss),
 		TEST(without_forwarding_there_is_no_route),
+		TEST(one_packet_in_many_asks_for_a_next_hop),
 		TEST(a_packet_that_goes_round_is_dropped),
 		TEST(a_departure_time_stays),
 		TEST(between_devices_without_headers_none_is_made),
