@@ -264,6 +264,8 @@ static __always_inline void count(struct __sk_buff *skb, const struct parcel *p,
 	s->bytes += p->bytes;
 	s->skbs++;
 	s->skb_bytes += len;
+	if (ts->ifindex != t->ifindex)
+		*ts = (struct qosd_target_stats){.ifindex = t->ifindex};
 	switch (c->mode) {
 	case QOSD_FORWARD_PEER:
 		ts->unseen_tx_skbs++;

@@ -273,8 +273,10 @@ struct qosd_forward_stats {
 	__u64 why[QOSD_WHYS]; /* packets, segments counted */
 };
 
-/* What was handed to a device, as the kernel counts it, by where it counts (or should). */
+/* What was handed to a device, as the kernel counts it, by where it counts (or should). Those of a CPU begin anew when
+ * another device takes the slot, as the kernel's own do. */
 struct qosd_target_stats {
+	__u64 ifindex; /* of the device that they are about */
 	__u64 tx_skbs; /* seen by the device's own counters */
 	__u64 tx_bytes;
 	__u64 unseen_tx_skbs; /* not seen by them: by way of a peer */
@@ -461,7 +463,7 @@ static_assert(sizeof(struct qosd_fence) == 24, "fence");
 static_assert(sizeof(struct qosd_forward_conf) == 28, "forward_conf");
 static_assert(sizeof(struct qosd_target) == 16, "target");
 static_assert(sizeof(struct qosd_forward_stats) == 32 + 8 * QOSD_WHYS, "forward_stats");
-static_assert(sizeof(struct qosd_target_stats) == 48, "target_stats");
+static_assert(sizeof(struct qosd_target_stats) == 56, "target_stats");
 #endif
 
 #endif

@@ -49,20 +49,59 @@ static int map_of(struct shaper *s, enum map_role role)
 	return pins_map(shaper_pins(s), maps_name(role));
 }
 
-/* Sums n u64 counters over the CPUs; all 0 where there are none. */
-static void read_counters(struct shaper *s, enum map_role role, uint32_t key, uint64_t *sum, size_t n)
+/* The values of an entry of a per-CPU map, one behind the other, malloced; how many in *cpus. NULL: there are none. */
+static void *read_each(struct shaper *s, enum map_role role, uint32_t key, size_t size, size_t *cpus)
 {
-	int cpus = libbpf_num_possible_cpus(), map = map_of(s, role);
-	uint64_t *each;
+	int n = libbpf_num_possible_cpus(), map = map_of(s, role);
+	void *each;
 
-	memset(sum, 0, n * sizeof(*sum));
-	if (map < 0 || cpus < 0)
-		return;
-	each = xcalloc((size_t)cpus * n, sizeof(*each));
+	if (map < 0 || n < 0)
+		return NULL;
+	*cpus = (size_t)n;
+	each = xcalloc(*cpus, size);
 	if (bpf_map_lookup_elem(map, &key, each) == 0)
-		for (size_t i = 0; i < (size_t)cpus * n; i++)
-			sum[i % n] += each[i];
+		return each;
 	free(each);
+	return NULL;
+}
+
+static struct qosd_forward_stats read_rule(struct shaper *s, const struct plan_forward *f)
+{
+	struct qosd_forward_stats sum = {0}, *each;
+	size_t cpus;
+
+	each = read_each(s, MAP_FORWARDS_STATS, f->number, sizeof(*each), &cpus);
+	for (size_t i = 0; each && i < cpus; i++) {
+		sum.packets += each[i].packets;
+		sum.bytes += each[i].bytes;
+		sum.skbs += each[i].skbs;
+		sum.skb_bytes += each[i].skb_bytes;
+		for (int w = 0; w < QOSD_WHYS; w++)
+			sum.why[w] += each[i].why[w];
+	}
+	free(each);
+	return sum;
+}
+
+/* Of this device, not of one that had the name before. */
+static struct qosd_target_stats read_target(struct shaper *s, uint32_t slot, int ifindex)
+{
+	struct qosd_target_stats sum = {0}, *each;
+	size_t cpus;
+
+	each = read_each(s, MAP_TARGETS_STATS, slot, sizeof(*each), &cpus);
+	for (size_t i = 0; each && i < cpus; i++) {
+		if (each[i].ifindex != (uint64_t)ifindex)
+			continue;
+		sum.tx_skbs += each[i].tx_skbs;
+		sum.tx_bytes += each[i].tx_bytes;
+		sum.unseen_tx_skbs += each[i].unseen_tx_skbs;
+		sum.unseen_tx_bytes += each[i].unseen_tx_bytes;
+		sum.unseen_rx_skbs += each[i].unseen_rx_skbs;
+		sum.unseen_rx_bytes += each[i].unseen_rx_bytes;
+	}
+	free(each);
+	return sum;
 }
 
 static bool is_off(struct shaper *s, uint32_t number)
@@ -128,20 +167,16 @@ json_t *fastpath_show(struct shaper *s)
 
 static json_t *rule_stats(struct shaper *s, const struct plan_forward *f)
 {
-	union {
-		struct qosd_forward_stats stats;
-		uint64_t n[sizeof(struct qosd_forward_stats) / sizeof(uint64_t)];
-	} u;
+	struct qosd_forward_stats stats = read_rule(s, f);
 	json_t *j = rule_head(f->rule), *missed = json_object();
 
-	read_counters(s, MAP_FORWARDS_STATS, f->number, u.n, sizeof(u.n) / sizeof(u.n[0]));
-	json_object_set_new(j, "packets", wire_count(u.stats.packets));
-	json_object_set_new(j, "bytes", wire_count(u.stats.bytes));
-	json_object_set_new(j, "kernel_packets", wire_count(u.stats.skbs));
-	json_object_set_new(j, "kernel_bytes", wire_count(u.stats.skb_bytes));
+	json_object_set_new(j, "packets", wire_count(stats.packets));
+	json_object_set_new(j, "bytes", wire_count(stats.bytes));
+	json_object_set_new(j, "kernel_packets", wire_count(stats.skbs));
+	json_object_set_new(j, "kernel_bytes", wire_count(stats.skb_bytes));
 	for (int i = 0; i < QOSD_WHYS; i++)
-		if (u.stats.why[i])
-			json_object_set_new(missed, why_names[i], wire_count(u.stats.why[i]));
+		if (stats.why[i])
+			json_object_set_new(missed, why_names[i], wire_count(stats.why[i]));
 	json_object_set_new(j, "missed", missed);
 	return j;
 }
@@ -173,29 +208,26 @@ static int add_interface(void *ctx, const struct link_counts *c)
 {
 	struct rows *rows = ctx;
 	const struct plan_forward *f = forward_to(plan_of(rows->s), c->name);
-	union {
-		struct qosd_target_stats stats;
-		uint64_t n[sizeof(struct qosd_target_stats) / sizeof(uint64_t)];
-	} u = {0};
+	struct qosd_target_stats stats = {0};
 	json_t *j = json_pack("{s:o}", "interface", wire_text(c->name)), *unseen = json_array();
 
 	if (f)
-		read_counters(rows->s, MAP_TARGETS_STATS, f->slot, u.n, sizeof(u.n) / sizeof(u.n[0]));
-	json_object_set_new(j, "rx_packets", wire_count(c->rx_packets + u.stats.unseen_rx_skbs));
-	json_object_set_new(j, "rx_bytes", wire_count(c->rx_bytes + u.stats.unseen_rx_bytes));
-	json_object_set_new(j, "tx_packets", wire_count(c->tx_packets + u.stats.unseen_tx_skbs));
-	json_object_set_new(j, "tx_bytes", wire_count(c->tx_bytes + u.stats.unseen_tx_bytes));
+		stats = read_target(rows->s, f->slot, c->ifindex);
+	json_object_set_new(j, "rx_packets", wire_count(c->rx_packets + stats.unseen_rx_skbs));
+	json_object_set_new(j, "rx_bytes", wire_count(c->rx_bytes + stats.unseen_rx_bytes));
+	json_object_set_new(j, "tx_packets", wire_count(c->tx_packets + stats.unseen_tx_skbs));
+	json_object_set_new(j, "tx_bytes", wire_count(c->tx_bytes + stats.unseen_tx_bytes));
 	json_object_set_new(j, "kernel_rx_packets", wire_count(c->rx_packets));
 	json_object_set_new(j, "kernel_rx_bytes", wire_count(c->rx_bytes));
 	json_object_set_new(j, "kernel_tx_packets", wire_count(c->tx_packets));
 	json_object_set_new(j, "kernel_tx_bytes", wire_count(c->tx_bytes));
 	json_object_set_new(j, "forwarded_packets",
-			    wire_count(u.stats.tx_skbs + u.stats.unseen_tx_skbs + u.stats.unseen_rx_skbs));
+			    wire_count(stats.tx_skbs + stats.unseen_tx_skbs + stats.unseen_rx_skbs));
 	json_object_set_new(j, "forwarded_bytes",
-			    wire_count(u.stats.tx_bytes + u.stats.unseen_tx_bytes + u.stats.unseen_rx_bytes));
-	if (u.stats.unseen_rx_skbs)
+			    wire_count(stats.tx_bytes + stats.unseen_tx_bytes + stats.unseen_rx_bytes));
+	if (stats.unseen_rx_skbs)
 		json_array_append_new(unseen, json_string("rx"));
-	if (u.stats.unseen_tx_skbs)
+	if (stats.unseen_tx_skbs)
 		json_array_append_new(unseen, json_string("tx"));
 	json_object_set_new(j, "unseen", unseen);
 	json_array_append_new(rows->v, j);

@@ -138,15 +138,18 @@ static int tell_counts(const struct nlmsghdr *msg, void *ctx)
 	const struct counts_dump *d = ctx;
 	const struct nlattr *tb[IFLA_MAX + 1];
 	struct rtnl_link_stats64 stats = {0};
+	struct ifinfomsg head;
 	struct link_counts c;
 
-	if (msg->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(msg) < sizeof(struct ifinfomsg))
+	if (msg->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(msg) < sizeof(head))
 		return 0;
-	nl_attrs(msg, sizeof(struct ifinfomsg), tb, IFLA_MAX);
+	memcpy(&head, mnl_nlmsg_get_payload(msg), sizeof(head));
+	nl_attrs(msg, sizeof(head), tb, IFLA_MAX);
 	/* Older kernels have fewer counters; the first four are in all. */
 	if (!nl_get_str(tb[IFLA_IFNAME], c.name, sizeof(c.name)) ||
 	    !nl_get(tb[IFLA_STATS64], &stats, offsetof(struct rtnl_link_stats64, rx_errors)))
 		return 0;
+	c.ifindex = head.ifi_index;
 	c.rx_packets = stats.rx_packets;
 	c.rx_bytes = stats.rx_bytes;
 	c.tx_packets = stats.tx_packets;

@@ -46,6 +46,7 @@ int links_decode(const struct nlmsghdr *msg, struct link *out);
 
 struct link_counts {
 	char name[IFNAMSIZ];
+	int ifindex;
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 };
 

@@ -59,6 +59,16 @@ static void command(const char *line)
 		fail_msg("%s", line);
 }
 
+/* Whose counters are looked at. */
+static void one_cpu(void)
+{
+	cpu_set_t cpu;
+
+	CPU_ZERO(&cpu);
+	CPU_SET((unsigned)sched_getcpu(), &cpu);
+	assert_int_equal(sched_setaffinity(0, sizeof(cpu), &cpu), 0);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -229,6 +239,33 @@ static void a_next_hop_needs_no_route(void **state)
 	p = udp_packet(1, 9);
 	assert_int_equal(run(&p), TC_ACT_UNSPEC);
 	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE), 1);
+}
+
+static struct qosd_target_stats target_stats(uint32_t slot)
+{
+	struct qosd_target_stats s;
+
+	harness_sum(&h, "targets_stats", slot, &s, sizeof(s));
+	return s;
+}
+
+/* The kernel's counters of a new device begin at 0, and ours are added to them. */
+static void another_device_of_the_slot_is_counted_anew(void **state)
+{
+	struct packet_buf p = udp_packet(0, 1);
+
+	(void)state;
+	one_cpu();
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(target_stats(0).unseen_tx_skbs, 2);
+	assert_int_equal(target_stats(0).ifindex, here);
+	target_is(0, (struct qosd_target){.ifindex = small, .l2_len = 14, .peer = 1});
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	assert_int_equal(target_stats(0).unseen_tx_skbs, 1);
+	assert_int_equal(target_stats(0).unseen_tx_bytes, p.n);
+	assert_int_equal(target_stats(0).ifindex, small);
+	assert_int_equal(stats(RULE_ONE).packets, 3);
 }
 
 /* ---- switches ---- */
@@ -559,6 +596,7 @@ int main(void)
 		TEST(after_a_copy_later_rules_are_looked_at),
 		TEST(copies_are_no_hops_of_the_packet),
 		TEST(a_next_hop_needs_no_route),
+		TEST(another_device_of_the_slot_is_counted_anew),
 		TEST(what_is_switched_off_goes_to_the_stack),
 		TEST(what_the_stack_has_to_see_goes_there),
 		TEST(what_is_not_ip_or_protected_is_not_looked_at),
