@@ -19,14 +19,6 @@
 #define FAMILY_V4 2 /* AF_INET, AF_INET6 */
 #define FAMILY_V6 10
 
-/* What handing on wants to know of a packet. No padding: it goes to a global function. */
-struct parcel {
-	struct qosd_addr src, dst;
-	__u32 l3_off, length; /* of one segment's IP packet */
-	__u32 packets, bytes; /* segments, and their frames */
-	__u32 v6, hop_limit, proto, tos, sport, dport, fragment, options;
-};
-
 /* May a router send on what is from or for this address? */
 static __always_inline int is_routable(const struct qosd_addr *a)
 {
@@ -35,7 +27,7 @@ static __always_inline int is_routable(const struct qosd_addr *a)
 
 /* Nothing but a type of packet that one host sends to another may go past the stack. Of a source that no host has
  * (RFC 1812, 5.3.7) the stack drops it. */
-static __always_inline int is_for_others(struct __sk_buff *skb, const struct parcel *p, __u32 mode)
+static __always_inline int is_for_others(struct __sk_buff *skb, const struct packet *p, __u32 mode)
 {
 	__u32 type = skb->pkt_type;
 
@@ -43,11 +35,11 @@ static __always_inline int is_for_others(struct __sk_buff *skb, const struct par
 		return 1;
 	if (hook.ingress && type == TYPE_OTHERHOST && (mode == QOSD_FORWARD_NEIGH || mode == QOSD_FORWARD_PEER))
 		return 1;
-	return !is_routable(&p->src) || !is_routable(&p->dst);
+	return !is_routable(&p->src.addr) || !is_routable(&p->dst.addr);
 }
 
 /* The kernel knows at once that a device is gone, the daemon a moment later. */
-static __always_inline int look_at_device(struct __sk_buff *skb, const struct parcel *p, __u32 ifindex)
+static __always_inline int look_at_device(struct __sk_buff *skb, const struct packet *p, __u32 ifindex)
 {
 	__u32 mtu = p->length;
 
@@ -57,7 +49,7 @@ static __always_inline int look_at_device(struct __sk_buff *skb, const struct pa
 }
 
 /* What keeps the packet from the fast path, or NO_WHY. */
-static __always_inline int find_obstacle(struct __sk_buff *skb, const struct parcel *p,
+static __always_inline int find_obstacle(struct __sk_buff *skb, const struct packet *p,
 					 const struct qosd_forward_conf *c, const struct qosd_target *t)
 {
 	if (!t->ifindex)
@@ -102,7 +94,7 @@ static __always_inline __be32 as_ipv4(const struct qosd_addr *a)
 
 /* The next hop is given: only whether its link-layer address is known is asked, which needs forwarding to be on; where
  * it is off, the kernel finds that out by itself. */
-static __always_inline int find_given(struct __sk_buff *skb, const struct parcel *p, const struct qosd_forward_conf *c,
+static __always_inline int find_given(struct __sk_buff *skb, const struct packet *p, const struct qosd_forward_conf *c,
 				      const struct qosd_target *t, struct bpf_redir_neigh *nh)
 {
 	struct bpf_fib_lookup f = {.ifindex = t->ifindex};
@@ -123,7 +115,7 @@ static __always_inline int find_given(struct __sk_buff *skb, const struct parcel
 }
 
 /* As the routes say; they must lead to the rule's device. */
-static __always_inline int find_route(struct __sk_buff *skb, const struct parcel *p, const struct qosd_target *t,
+static __always_inline int find_route(struct __sk_buff *skb, const struct packet *p, const struct qosd_target *t,
 				      struct bpf_redir_neigh *nh)
 {
 	__u32 here = skb->ifindex;
@@ -143,12 +135,12 @@ static __always_inline int find_route(struct __sk_buff *skb, const struct parcel
 	}
 	if (p->v6) {
 		f.flowinfo = bpf_htonl(p->tos << 20);
-		put_address(f.ipv6_src, &p->src);
-		put_address(f.ipv6_dst, &p->dst);
+		put_address(f.ipv6_src, &p->src.addr);
+		put_address(f.ipv6_dst, &p->dst.addr);
 	} else {
 		f.tos = p->tos & 0x1c;
-		f.ipv4_src = as_ipv4(&p->src);
-		f.ipv4_dst = as_ipv4(&p->dst);
+		f.ipv4_src = as_ipv4(&p->src.addr);
+		f.ipv4_dst = as_ipv4(&p->dst.addr);
 	}
 	found = bpf_fib_lookup(skb, &f, sizeof(f), hook.ingress ? 0 : BPF_FIB_LOOKUP_OUTPUT);
 	if (found < 0)
@@ -191,7 +183,7 @@ static __always_inline int take_hop_ipv4(struct __sk_buff *skb)
 	return 0;
 }
 
-static __always_inline int take_hop_ipv6(struct __sk_buff *skb, const struct parcel *p)
+static __always_inline int take_hop_ipv6(struct __sk_buff *skb, const struct packet *p)
 {
 	__u8 hop_limit = p->hop_limit - 1;
 
@@ -207,8 +199,19 @@ static __always_inline int put_header(struct __sk_buff *skb)
 	       bpf_skb_store_bytes(skb, ETH_HLEN - 2, &protocol, sizeof(protocol), 0);
 }
 
+/* To the device itself. */
+static __always_inline int address_to(struct __sk_buff *skb, const struct qosd_target *t)
+{
+	__u8 *to = (void *)(long)skb->data;
+
+	if ((void *)(to + ETH_HLEN) > (void *)(long)skb->data_end)
+		return bpf_skb_store_bytes(skb, 0, t->mac, sizeof(t->mac), 0);
+	__builtin_memcpy(to, t->mac, sizeof(t->mac));
+	return 0;
+}
+
 /* As the other side has it: hops, tags, header. 0, or the kernel refused. */
-static __always_inline int change(struct __sk_buff *skb, const struct parcel *p, const struct qosd_forward_conf *c,
+static __always_inline int change(struct __sk_buff *skb, const struct packet *p, const struct qosd_forward_conf *c,
 				  const struct qosd_target *t)
 {
 	int routed = c->mode == QOSD_FORWARD_NEIGH || c->mode == QOSD_FORWARD_PEER;
@@ -223,7 +226,7 @@ static __always_inline int change(struct __sk_buff *skb, const struct parcel *p,
 		return -1;
 	/* As if it had been sent to that device. */
 	if (c->mode == QOSD_FORWARD_INGRESS && t->l2_len && skb->pkt_type != TYPE_OTHERHOST)
-		return bpf_skb_store_bytes(skb, 0, t->mac, sizeof(t->mac), 0);
+		return address_to(skb, t);
 	return 0;
 }
 
@@ -241,27 +244,27 @@ static __always_inline void keep_stamp(struct __sk_buff *skb)
 
 /* ---- counting ---- */
 
-static __always_inline int missed(const struct qosd_forward_conf *c, struct qosd_forward_stats *s,
-				  const struct parcel *p, int why)
+static __always_inline int missed(const struct qosd_forward_conf *c, struct qosd_forward_stats *s, __u32 packets,
+				  int why)
 {
 	if (why < 0 || why >= QOSD_WHYS)
 		return TC_ACT_UNSPEC;
-	s->why[why] += p->packets;
+	s->why[why] += packets;
 	if (why == QOSD_WHY_LOOP) /* of a copy none is made, and the packet itself has not gone round */
 		return c->mode == QOSD_FORWARD_CLONE ? TC_ACT_UNSPEC : TC_ACT_SHOT;
 	return why < QOSD_WHY_LOOP && c->miss_drop ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
-static __always_inline void count(struct __sk_buff *skb, const struct parcel *p, const struct qosd_forward_conf *c,
-				  const struct qosd_target *t, struct qosd_forward_stats *s,
-				  struct qosd_target_stats *ts)
+static __always_inline void count(struct __sk_buff *skb, const struct qosd_forward_conf *c, const struct qosd_target *t,
+				  struct qosd_forward_stats *s, struct qosd_target_stats *ts, __u32 packets,
+				  __u32 bytes)
 {
 	__u32 len = skb->len;
 
 	if (!t->l2_len && hook.l2_len && c->mode != QOSD_FORWARD_PEER)
 		len -= ETH_HLEN; /* the kernel takes it off */
-	s->packets += p->packets;
-	s->bytes += p->bytes;
+	s->packets += packets;
+	s->bytes += bytes;
 	s->skbs++;
 	s->skb_bytes += len;
 	if (ts->ifindex != t->ifindex)
@@ -327,12 +330,11 @@ static __always_inline int send_on(struct __sk_buff *skb, const struct qosd_forw
 /* The kernel asks for the address of a neighbour when it is to send there, and holds the packet until the answer. The
  * stack would ask only for a packet that it gets, and not for a next hop that none of its routes has: without these
  * there would never be an answer. One in so many is enough where the others have another way. */
-static __always_inline int may_ask(const struct qosd_forward_conf *c, const struct qosd_forward_stats *s,
-				   const struct parcel *p)
+static __always_inline int may_ask(const struct qosd_forward_conf *c, const struct qosd_forward_stats *s, __u32 packets)
 {
 	__u64 n = s->why[QOSD_WHY_NEIGHBOUR];
 
-	return c->miss_drop || (c->nexthop && (!n || n / QOSD_ASK_EVERY != (n + p->packets) / QOSD_ASK_EVERY));
+	return c->miss_drop || (c->nexthop && (!n || n / QOSD_ASK_EVERY != (n + packets) / QOSD_ASK_EVERY));
 }
 
 /* A copy is sent, which has been handed on once more; the packet has not. */
@@ -346,8 +348,9 @@ static __always_inline int send_copy(struct __sk_buff *skb, __u32 ifindex, __u32
 	return err ? QOSD_WHY_FAILED : NO_WHY;
 }
 
-/* What this number says is done with the packet: a verdict, or GO_ON. Global: verified once. */
-__noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 number)
+/* What this number says is done with the packet, whose segments and bytes on the wire are given: a verdict, or GO_ON.
+ * Global: verified once. */
+__noinline int hand_over(struct __sk_buff *skb, const struct packet *p, __u32 number, __u32 packets, __u32 bytes)
 {
 	const struct qosd_forward_conf *c = bpf_map_lookup_elem(&forwards, &number);
 	struct bpf_redir_neigh nh = {};
@@ -376,21 +379,21 @@ __noinline int hand_over(struct __sk_buff *skb, const struct parcel *p, __u32 nu
 		if (why == NO_WHY)
 			why = send_copy(skb, t->ifindex, hops);
 		if (why == NO_WHY)
-			count(skb, p, c, t, s, ts);
-		else if (missed(c, s, p, why) == TC_ACT_SHOT)
+			count(skb, c, t, s, ts, packets, bytes);
+		else if (missed(c, s, packets, why) == TC_ACT_SHOT)
 			return TC_ACT_SHOT;
 		return GO_ON;
 	}
-	if (why == QOSD_WHY_NEIGHBOUR && may_ask(c, s, p)) {
-		int verdict = missed(c, s, p, why);
+	if (why == QOSD_WHY_NEIGHBOUR && may_ask(c, s, packets)) {
+		int verdict = missed(c, s, packets, why);
 
 		return change(skb, p, c, t) ? verdict : send_on(skb, c, t, &nh, hops);
 	}
 	if (why == NO_WHY && change(skb, p, c, t))
 		why = QOSD_WHY_FAILED;
 	if (why != NO_WHY)
-		return missed(c, s, p, why);
-	count(skb, p, c, t, s, ts);
+		return missed(c, s, packets, why);
+	count(skb, c, t, s, ts, packets, bytes);
 	return send_on(skb, c, t, &nh, hops);
 }
 

@@ -307,59 +307,39 @@ static __always_inline __u32 sent_length(struct __sk_buff *skb, const struct pac
 	return skb->gso_size || p->length > there ? p->length : there;
 }
 
-static __always_inline void wrap(struct __sk_buff *skb, const struct packet *p, struct parcel *out)
-{
-	struct wire w;
-
-	wire_measure(skb, p, &w);
-	out->src = p->src.addr;
-	out->dst = p->dst.addr;
-	out->l3_off = p->l3_off;
-	out->length = sent_length(skb, p);
-	out->packets = w.packets;
-	out->bytes = w.bytes;
-	out->v6 = p->v6;
-	out->hop_limit = p->hop_limit;
-	out->proto = p->proto;
-	out->tos = p->tos;
-	out->sport = p->sport;
-	out->dport = p->dport;
-	out->fragment = p->fragment;
-	out->options = p->options;
-}
-
 /* Behind the policy's filters: the first rule that holds takes the packet past the stack; copies go on the way. */
 SEC("tc")
 int forward(struct __sk_buff *skb)
 {
-	__u32 from = 0;
-	struct parcel parcel;
-	struct packet p;
+	struct packet p = {}; /* all of it: it goes to a global function */
+	struct wire w;
 	struct bits b;
+	__u32 first;
 
 	if (is_bypassed() || is_off(0))
 		return TC_ACT_UNSPEC;
 	if (parse_packet(skb, hook.l2_len, wants() | WANT_FORWARD, &p) != PACKET_IP || is_exempt(&p) ||
 	    match_rules(skb, &p, &b, 0))
 		return TC_ACT_UNSPEC;
-	if (first_rule(&b, 0) < 0)
+	first = first_rule(&b, 0);
+	if ((int)first < 0)
 		return TC_ACT_UNSPEC;
-	wrap(skb, &p, &parcel);
+	wire_measure(skb, &p, &w);
+	p.length = sent_length(skb, &p);
 	for (int i = 0; i <= QOSD_COPIES_MAX; i++) {
-		__u32 first = first_rule(&b, from);
 		const struct qosd_rule *r = bpf_map_lookup_elem(&rules, &first);
 		__u32 number;
 		int verdict;
 
 		if (!r)
 			return TC_ACT_UNSPEC;
-		from = r->resume;
 		number = class_of_rule(&b, r);
 		if (!number) /* protected */
 			return TC_ACT_UNSPEC;
-		verdict = hand_over(skb, &parcel, number);
+		verdict = hand_over(skb, &p, number, w.packets, w.bytes);
 		if (verdict != GO_ON)
 			return verdict;
+		first = first_rule(&b, r->resume);
 	}
 	return TC_ACT_UNSPEC;
 }
