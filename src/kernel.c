@@ -143,6 +143,13 @@ static size_t run_length(const struct real *k, struct request *const *r, size_t 
 
 static void join_removals(struct request *const *r, size_t n);
 
+/* A program is about to take the place of another, and may look at other maps: what was measured goes with it. */
+static void catch_up(struct real *k)
+{
+	for (struct change *c = k->changes; c; c = c->next)
+		map_change_catch_up(c->map);
+}
+
 static int commit(void *ctx, struct request *const *r, size_t n, int *result, char *text, size_t size)
 {
 	struct real *k = ctx;
@@ -162,6 +169,8 @@ static int commit(void *ctx, struct request *const *r, size_t n, int *result, ch
 			return result[i] = -EIO;
 		}
 		run = run_length(k, r + i, n - i);
+		if (r[i]->prog)
+			catch_up(k);
 		err = r[i]->kind->commit(k, r + i, run, result + i, text, size);
 		count_down(&k->fail_at, run);
 		count_down(&k->kill_at, run);

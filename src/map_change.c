@@ -21,6 +21,7 @@ struct map_change {
 		int fd; /* -1: there is no map at this time */
 		uint32_t id;
 	} at[MAP_TIMES];
+	bool caught_up;                    /* map_change_catch_up was here since the last commit */
 	int occupant;                      /* the map that was in the slot that this one is going to take; -1: none */
 	const struct kobj_entry **leaving; /* entries that are going to be removed */
 	size_t n_leaving, room;
@@ -235,10 +236,21 @@ static int replace(struct map_change *m, enum map_time from, enum map_time to)
 	return err;
 }
 
+void map_change_catch_up(struct map_change *m)
+{
+	/* What has a slot was taken by all programs at once. */
+	if (m->caught_up || !m->measured || m->at[MAP_BEFORE].fd < 0 || m->at[MAP_AFTER].fd < 0 ||
+	    *m->at[MAP_AFTER].map->outer)
+		return;
+	m->caught_up = true;
+	(void)copy_contents(m, MAP_BEFORE, MAP_AFTER); /* what was copied first is there */
+}
+
 int map_change_commit(struct map_change *m, enum map_time to)
 {
 	enum map_time from = to == MAP_AFTER ? MAP_BEFORE : MAP_AFTER;
 
+	m->caught_up = false;
 	if (m->at[from].fd < 0)
 		return add(m, to);
 	if (m->at[to].fd < 0)

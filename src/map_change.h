@@ -30,4 +30,8 @@ void map_change_leave_out(struct map_change *m, const struct kobj_entry *e);
  * On the way back only what is measured goes along: the old map still has what was configured. */
 int map_change_commit(struct map_change *m, enum map_time to);
 
+/* Before a program comes that uses the map as it will be: programs that are attached go on with the map as it was, and
+ * what they have measured since the commit is copied once more, once. */
+void map_change_catch_up(struct map_change *m);
+
 #endif

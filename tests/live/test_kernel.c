@@ -565,6 +565,85 @@ static void statistics_of_every_cpu_survive_more_classes(void **state)
 	free(v);
 }
 
+struct between {
+	const struct kernel *k; /* the real one */
+	int fd;                 /* of the map as it was */
+	uint64_t counted;
+};
+
+/* One request after the other, and the program that is attached counts before each. */
+static int commit_and_count(void *ctx, struct request *const *requests, size_t n, int *result, char *text, size_t size)
+{
+	int cpus = libbpf_num_possible_cpus(), err = 0;
+	struct qosd_class_stats *v = xcalloc((size_t)cpus, sizeof(*v));
+	struct between *b = ctx;
+	uint32_t number = 5;
+
+	for (size_t i = 0; i < n && !err; i++) {
+		v[0].packets = ++b->counted;
+		assert_int_equal(bpf_map_update_elem(b->fd, &number, v, BPF_ANY), 0);
+		err = b->k->commit(b->k->ctx, &requests[i], 1, &result[i], text, size);
+	}
+	free(v);
+	return err;
+}
+
+static int prepare_as_before(void *ctx, const struct step *s, struct request **fwd, struct request **undo, char *text,
+			     size_t size)
+{
+	const struct between *b = ctx;
+
+	return b->k->prepare(b->k->ctx, s, fwd, undo, text, size);
+}
+
+static void release_as_before(void *ctx, struct request *r)
+{
+	const struct between *b = ctx;
+
+	b->k->release(b->k->ctx, r);
+}
+
+static void want_counting_hook(struct world *w, uint32_t classes, const char *program)
+{
+	w->want = (struct kobj_set){0};
+	want_hook(w, classes);
+	for (uint32_t i = 1; i < classes; i++)
+		want_class(w, i, i * 1000);
+	want_clsact(w);
+	want_da_filter(w, program);
+}
+
+/* The program that is there goes on with the old maps until its filter is replaced, behind all other steps. */
+static void what_is_counted_during_an_apply_is_not_lost(void **state)
+{
+	struct world *w = *state;
+	struct between b = {.k = w->k};
+	struct kernel counting = {
+		.ctx = &b, .prepare = prepare_as_before, .commit = commit_and_count, .release = release_as_before};
+	int cpus = libbpf_num_possible_cpus();
+	struct qosd_class_stats *v = xcalloc((size_t)cpus, sizeof(*v));
+	struct steps steps = {0};
+	struct kobj_set seen;
+	struct applied *done;
+	struct refusal why;
+	uint32_t number = 5;
+
+	want_counting_hook(w, 8, "classify [1]");
+	world_apply_and_keep(w);
+	b.fd = dup(map(w, HOOK "/stats"));
+	seen = world_observe(w);
+	want_counting_hook(w, 32, "classify [2]");
+	kobj_set_sort(&w->want);
+	diff_build(w->a, &seen, &w->want, &steps);
+	assert_int_equal(apply_steps(&counting, &steps, &done, &why), 0);
+	apply_done(done);
+	assert_true(b.counted > 24);
+	assert_int_equal(bpf_map_lookup_elem(map(w, HOOK "/stats"), &number, v), 0);
+	assert_int_equal(v[0].packets, b.counted);
+	close(b.fd);
+	free(v);
+}
+
 /* Equal entries are in no step: they must come along with the map. Those that go must not keep others out. */
 static void entries_come_along_into_a_map_of_another_size(void **state)
 {
@@ -1138,6 +1217,7 @@ int main(void)
 		CASE(a_larger_map_of_learned_addresses_keeps_them_all),
 		CASE(a_smaller_map_of_learned_addresses_keeps_those_seen_last),
 		CASE(statistics_of_every_cpu_survive_more_classes),
+		CASE(what_is_counted_during_an_apply_is_not_lost),
 		CASE(entries_come_along_into_a_map_of_another_size),
 		CASE(fewer_classes_than_the_array_had_are_taken_back),
 		CASE(entries_that_are_refused_as_a_whole_are_not_counted),
