@@ -754,19 +754,49 @@ static bool drops(int number)
 	return number >= CLASS_DROP && number < CLASS_DROP + CLASS_DROPS;
 }
 
-static void set_classes(void)
-{
-	for (uint32_t i = 1; i <= CLASS_DEFAULT; i++) {
-		struct qosd_class_conf conf = {
-			.remark = QOSD_REMARK_MARK, .mark = i << MARK_SHIFT, .mark_mask = MARK_MASK};
+/* What a hook does with what it has classified. */
+enum way {
+	WAY_POLICE,
+	WAY_TC, /* others police */
+	WAY_EDT,
+	WAY_PER,
+};
 
-		if (drops((int)i)) {
-			conf.kind = QOSD_KIND_POLICE;
-			conf.mult = 1u << 31;
-			conf.shift = 1;
-		}
-		harness_conf(&h, i, &conf);
+/* In each way, the classes that drop have no room for a single byte. */
+static void set_class(uint32_t number, enum way way)
+{
+	struct qosd_class_conf conf = {
+		.remark = QOSD_REMARK_MARK, .mark = number << MARK_SHIFT, .mark_mask = MARK_MASK};
+	struct qosd_key_conf keys = {.kind = QOSD_KIND_POLICE, .side = number % 2, .prefix4 = 120, .prefix6 = 64};
+	bool dropping = drops((int)number);
+
+	switch (way) {
+	case WAY_POLICE:
+	case WAY_TC:
+		if (!dropping)
+			break;
+		conf.kind = QOSD_KIND_POLICE;
+		conf.mult = 1u << 31;
+		conf.shift = 1;
+		break;
+	case WAY_EDT:
+		conf.kind = QOSD_KIND_EDT;
+		conf.mult = 1;
+		conf.burst_ns = dropping ? 0 : 1000000000;
+		break;
+	case WAY_PER:
+		conf.keyed = 1;
+		keys.rate_Bps = dropping;
+		harness_keys(&h, number, &keys, 64);
+		break;
 	}
+	harness_conf(&h, number, &conf);
+}
+
+static void set_classes(enum way way)
+{
+	for (uint32_t i = 1; i <= CLASS_DEFAULT; i++)
+		set_class(i, way);
 }
 
 struct counts {
@@ -794,13 +824,15 @@ static void check_counts(const struct counts *want)
 		assert_int_equal(harness_stats(&h, i).packets, want->class_packets[i]);
 }
 
-static void load_round(uint64_t round, bool engine_tc, struct rules **rules)
+static void load_round(uint64_t round, enum way way, struct rules **rules)
 {
 	size_t n = round % 5 == 0 ? QOSD_RULES_MAX : 1 + random_below(&r, round % 2 ? 4 : 80);
 	uint32_t fields = round % 3 ? (1u << FIELDS) - 1 : 1 + random_below(&r, (1u << FIELDS) - 1);
 
 	h.spec.conf.l2_len = round % 8 == 7 ? 0 : ETH_HLEN;
-	h.spec.conf.engine_tc = engine_tc;
+	h.spec.conf.engine_tc = way == WAY_TC;
+	h.spec.conf.paces = way == WAY_EDT;
+	h.spec.conf.keyed = way == WAY_PER;
 	h.spec.conf.default_class = CLASS_DEFAULT;
 	h.spec.conf.learn_n = round % 2;
 	h.spec.conf.learn_slot[0] = LEARN_SLOT;
@@ -824,7 +856,7 @@ static void check_classified(const struct trial *run, int number, bool dropped)
 		 number);
 }
 
-static void classify_with(bool engine_tc)
+static void classify_with(enum way way)
 {
 	struct qosd_set_conf learn_conf = {.from = QOSD_HOW_IP | QOSD_HOW_ARP | QOSD_HOW_ND};
 	static struct trial run;
@@ -833,7 +865,7 @@ static void classify_with(bool engine_tc)
 	uint64_t n = packets_wanted(), refused = 0;
 
 	fill_sets();
-	set_classes();
+	set_classes(way);
 	harness_set(&h, LEARN_SLOT, &learn_conf, LEARNED_MAX);
 	for (uint64_t i = 0; i < n; i++) {
 		struct reading reading;
@@ -844,7 +876,7 @@ static void classify_with(bool engine_tc)
 
 		if (i % ROUND == 0) {
 			check_learned();
-			load_round(i / ROUND, engine_tc, &rules);
+			load_round(i / ROUND, way, &rules);
 		}
 		packets = next_packet(&run, h.spec.conf.l2_len, &reading, &kind);
 		exempt = kind == READ_IP && is_exempt(&reading);
@@ -854,7 +886,7 @@ static void classify_with(bool engine_tc)
 			refused++;
 			continue;
 		}
-		check_classified(&run, number, !engine_tc && drops(number));
+		check_classified(&run, number, way != WAY_TC && drops(number));
 		count(&counts, kind, exempt, number, packets);
 		if (h.spec.conf.learn_n)
 			learn_from(kind, &reading);
@@ -878,13 +910,89 @@ static void classify_with(bool engine_tc)
 static void classify_gives_the_class_that_was_worked_out(void **state)
 {
 	(void)state;
-	classify_with(false);
+	classify_with(WAY_POLICE);
 }
 
 static void classify_drops_nothing_where_others_police(void **state)
 {
 	(void)state;
-	classify_with(true);
+	classify_with(WAY_TC);
+}
+
+static void classify_paces_the_class_that_was_worked_out(void **state)
+{
+	(void)state;
+	classify_with(WAY_EDT);
+}
+
+static void classify_finds_the_keys_of_the_class_that_was_worked_out(void **state)
+{
+	(void)state;
+	classify_with(WAY_PER);
+}
+
+/* ---- forward ---- */
+
+/* Every rule leads to a device that is away, which each packet that it takes is counted for; every other one drops. */
+static void set_forwards(void)
+{
+	struct qosd_target away = {0};
+	uint32_t slot = 0;
+
+	assert_int_equal(bpf_map_update_elem(harness_map(&h, "targets"), &slot, &away, BPF_ANY), 0);
+	for (uint32_t i = 1; i < CLASS_DEFAULT; i++) {
+		struct qosd_forward_conf conf = {.mode = QOSD_FORWARD_EGRESS + i % 4, .miss_drop = i % 2, .rule = i};
+
+		assert_int_equal(bpf_map_update_elem(harness_map(&h, "forwards"), &i, &conf, BPF_ANY), 0);
+	}
+}
+
+static uint64_t missed_by(uint32_t rule)
+{
+	struct qosd_forward_stats s;
+
+	harness_sum(&h, "forwards_stats", rule, &s, sizeof(s));
+	return s.why[QOSD_WHY_AWAY];
+}
+
+static void forward_goes_by_the_rule_that_was_worked_out(void **state)
+{
+	uint64_t want[CLASS_DEFAULT] = {0};
+	static struct trial run;
+	struct rules *rules = NULL;
+
+	(void)state;
+	fill_sets();
+	set_forwards();
+	h.spec.kind = PROG_FORWARD;
+	for (uint64_t n = packets_wanted(), i = 0; i < n; i++) {
+		struct reading reading;
+		enum reading_kind kind;
+		uint32_t packets;
+		int number = -1;
+
+		if (i % ROUND == 0)
+			load_round(i / ROUND, WAY_POLICE, &rules);
+		packets = next_packet(&run, h.spec.conf.l2_len, &reading, &kind);
+		if (kind == READ_IP && !is_exempt(&reading))
+			number = class_of(rules, &reading.f);
+		if (!run_packet(h.prog, &run))
+			continue;
+		if (number == CLASS_DEFAULT) /* no rule */
+			number = -1;
+		if (run.verdict != (number > 0 && number % 2 ? TC_ACT_SHOT : TC_ACT_UNSPEC)) {
+			hex(&run.p);
+			fail_msg("verdict %d; rule %d", run.verdict, number);
+		}
+		assert_int_equal(run.out_n, run.p.n);
+		assert_memory_equal(run.out, run.p.b, run.p.n);
+		if (number > 0)
+			want[number] += packets;
+	}
+	for (uint32_t i = 1; i < CLASS_DEFAULT; i++) {
+		assert_int_equal(missed_by(i), want[i]);
+		assert_true(want[i] > 0);
+	}
 }
 
 /* ---- the others ---- */
@@ -961,6 +1069,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(classify_gives_the_class_that_was_worked_out),
 		TEST(classify_drops_nothing_where_others_police),
+		TEST(classify_paces_the_class_that_was_worked_out),
+		TEST(classify_finds_the_keys_of_the_class_that_was_worked_out),
+		TEST(forward_goes_by_the_rule_that_was_worked_out),
 		TEST(classify_neighbor_passes_and_learns),
 		TEST(classify_wan_takes_the_packets_of_its_class),
 		TEST(pass_takes_all_but_the_exempt),
