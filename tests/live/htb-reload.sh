@@ -8,6 +8,10 @@
 . "$(dirname "$0")/lib.sh"
 
 needs_root
+if is_emulated; then
+	skip "everything" "software emulation does not do 200 Mbit/s, nor ten reloads a second"
+	finish
+fi
 needs_qdisc htb
 netns router wan lan
 behind router wan0 192.0.2.1/24 wan eth0 192.0.2.2/24
@@ -16,10 +20,6 @@ at router sysctl -qw net.ipv6.conf.all.disable_ipv6=1 # nothing of its own on th
 # Interfaces count a packet that is many in one without the headers of the many; HTB counts all.
 ip -n "$prefix-lan" link set eth0 gso_max_segs 1
 
-if is_emulated; then
-	skip "everything" "software emulation does not do 200 Mbit/s, nor ten reloads a second"
-	finish
-fi
 cap=200
 
 # The policy, in one of four forms.
