@@ -84,16 +84,21 @@ wait_for() # INTERFACE
 	took_ms=$(((now - started) / 1000))
 }
 
-# On a machine that is not busy with something else. Where it is, each that waits for a processor may have its share; it may also
-# try again.
+# A machine that is busy with something else may be asked again; only where no processor was idle all the while, each that waits for
+# one may have its share.
 limit=100
 is_emulated && limit=2000
-read -r load _ </proc/loadavg
-busy=$((${load%.*} / $(nproc) + 1))
-limit=$((limit * busy))
+
+idle_ticks() # since the start, a hundred a second and processor
+{
+	read -r _ _ _ _ idle _ </proc/stat
+}
+
 appears() # INTERFACE
 {
-	local try
+	local try idle before started=${EPOCHREALTIME/./} load allowed=$limit
+	idle_ticks
+	before=$idle
 	for try in {1..10}; do
 		cable router "$1" far "far-$1"
 		wait_for "$1"
@@ -101,7 +106,12 @@ appears() # INTERFACE
 		[ "$took_ms" -gt "$limit" ] || break
 		[ "$try" = 10 ] || { ip -n "$prefix-router" link delete "$1"; within 5 is_state "$1" "${2:-}"; }
 	done
-	check "$1 is shaped in $limit ms" between "$took_ms" 0 "$limit"
+	idle_ticks
+	if [ "$took_ms" -gt "$limit" ] && [ $(((idle - before) * 100000)) -lt $((${EPOCHREALTIME/./} - started)) ]; then
+		read -r load _ </proc/loadavg
+		allowed=$((limit * (${load%.*} / $(nproc) + 1)))
+	fi
+	check "$1 is shaped in $allowed ms" between "$took_ms" 0 "$allowed"
 	check "all of it" within 2 is_whole "$1"
 }
 
