@@ -13,9 +13,9 @@ import socket
 import struct
 import sys
 
-RTM_GETLINK, RTM_GETQDISC, RTM_GETTCLASS, RTM_GETTFILTER = 18, 38, 42, 46
+RTM_GETLINK, RTM_GETQDISC, RTM_GETTCLASS, RTM_GETTFILTER, RTM_GETACTION = 18, 38, 42, 46, 50
 TCA_KIND, TCA_OPTIONS, TCA_HTB_INIT, TCA_BPF_ACT, TCA_BPF_ID = 1, 2, 2, 1, 11
-TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS = 1, 2, 2
+TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS, TCA_POLICE_PARMS, TCA_POLICE_TM, TCA_ACT_TAB = 1, 2, 2, 1, 6, 1
 TCA_COUNTERS = (3, 4, 5, 7)  # STATS, XSTATS, RATE, STATS2
 IFLA_IFNAME, IFLA_TXQLEN, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NUM_TX_QUEUES = 3, 13, 18, 20, 31
 MEASURED = ("stats", "clock", "events", "sets_learned", "sets_written", "sets_prefixes")
@@ -65,17 +65,35 @@ def objects(kind, ifindex, parent):
         yield index, handle, parent_of_it, info, found.get(TCA_KIND, b"").rstrip(b"\0").decode(), found
 
 
-# Less when it was made and used, and by which index the kernel knows it. Of a mirred: its verdict, what it does, and to whom.
+# Less when it was made and used, and by whom. Of a mirred: its verdict, what it does, and to whom; by which index the kernel knows
+# it is the kernel's choice.
 def actions(data):
     for _, one in sorted(attributes(data).items()):
         found = attributes(one)
         kind = found[TCA_ACT_KIND].rstrip(b"\0").decode()
-        parms = attributes(found[TCA_ACT_OPTIONS])[TCA_MIRRED_PARMS]
-        yield "%s %s" % (kind, (parms[8:12] + parms[20:28]).hex() if kind == "mirred" else parms.hex())
+        options = attributes(found[TCA_ACT_OPTIONS])
+        if kind == "mirred":
+            parms = options[TCA_MIRRED_PARMS]
+            yield "mirred %s" % (parms[8:12] + parms[20:28]).hex()
+        elif kind == "police":
+            parms = options[TCA_POLICE_PARMS]
+            options[TCA_POLICE_PARMS] = parms[:44] + parms[52:]
+            options.pop(TCA_POLICE_TM, None)
+            yield "police %s" % text(options)
+        else:
+            yield "%s %s" % (kind, text(options))
+
+
+def policers():
+    one = struct.pack("=HH7sx", 11, TCA_ACT_KIND, b"police\0")
+    table = struct.pack("=HH", 4 + 4 + len(one), TCA_ACT_TAB) + struct.pack("=HH", 4 + len(one), 1) + one
+    for message in ask(RTM_GETACTION, bytes(4) + table):
+        yield from actions(attributes(message[4:])[TCA_ACT_TAB])
 
 
 def tc(lines):
     devices = list(links())
+    lines.extend("action " + one for one in policers())
     for index, name, up, rest in devices:
         if rest.find("716f7364") >= 0:  # an alias of ours: qosd
             lines.append("link %d %s up %d %s" % (index, name, up, rest))

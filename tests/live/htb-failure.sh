@@ -156,22 +156,7 @@ second()
 
 # ---- what is there ----
 
-coproc dumper { exec nsenter --net="/run/netns/$prefix-box" python3 "$top/tests/live/dump.py" "$pins"; }
-# shellcheck disable=SC2154 # coproc makes it
-exec {ask}>&"${dumper[1]}" {told}<&"${dumper[0]}"
-
-dump() # FILE
-{
-	local answer
-	echo "$1" >&"$ask"
-	read -r answer <&"$told" && [ "$answer" = "done" ]
-}
-
-is_there() # FILE WHEN
-{
-	dump "$dir/now"
-	cmp -s "$1" "$dir/now" || { echo "$2:"; diff "$1" "$dir/now"; return 1; }
-}
+start_dumper box "$pins"
 
 # Waits until it is ready or has ended; then its status.
 start() # POLICY

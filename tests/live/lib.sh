@@ -395,6 +395,27 @@ dump_kernel() # NS PIN-DIR
 	bpftool batch file "$dir/.bpftool" 2>&1 | sed "s|^# .*$2||"
 }
 
+# The same for tests that look very often: dump.py stays, and writes into a file when it is told to.
+start_dumper() # NS PIN-DIR
+{
+	coproc dumper { exec nsenter --net="/run/netns/$prefix-$1" python3 "$top/tests/live/dump.py" "$2"; }
+	# shellcheck disable=SC2154 # coproc makes it
+	exec {ask}>&"${dumper[1]}" {told}<&"${dumper[0]}"
+}
+
+dump() # FILE
+{
+	local answer
+	echo "$1" >&"$ask"
+	read -r answer <&"$told" && [ "$answer" = "done" ]
+}
+
+is_there() # FILE WHEN: what such a file says, now
+{
+	dump "$dir/now"
+	cmp -s "$1" "$dir/now" || { echo "$2:"; diff "$1" "$dir/now"; return 1; }
+}
+
 # ---- traffic ----
 
 listening() # NS ss-ARG..
