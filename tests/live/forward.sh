@@ -37,12 +37,14 @@ cat >"$dir/echo.py" <<-'END'
 	    tcp = socket.create_server(("::", PORT), family=socket.AF_INET6, dualstack_ipv6=True)
 	    udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 	    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+	    udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
 	    udp.bind(("::", PORT))
 	    while True:
 	        for s in select.select([tcp, udp], [], [])[0]:
 	            if s is udp:
-	                data, peer = udp.recvfrom(65536)
-	                udp.sendto(data, peer)
+	                data, [(_, _, to)], _, peer = udp.recvmsg(65536, 64)
+	                answer = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, to[:16] + bytes(4)
+	                udp.sendmsg([data], [answer], 0, peer) # by the address that was asked
 	            else:
 	                c, _ = tcp.accept()
 	                c.settimeout(10)
@@ -74,7 +76,7 @@ cat >"$dir/echo.py" <<-'END'
 
 	serve() if len(sys.argv) < 2 else [ask(a) for a in sys.argv[1:]]
 END
-for ns in out c1 c2; do
+for ns in out c1 c2 cap; do
 	at "$ns" python3 "$dir/echo.py" >"$dir/echo-$ns.log" 2>&1 &
 	within 60 listening "$ns" -t "sport = :7" || cat "$dir/echo-$ns.log"
 done
@@ -188,9 +190,10 @@ check "container to container by peer, back by neigh" past_stack talk c1 10.88.2
 # ---- counters: what a capture in the container saw ----
 
 cat >"$dir/count.py" <<-'END'
-	# Counts what arrives in this namespace for UDP port 9, as a capture sees it, until a packet says END.
+	# Counts what arrives on an interface for UDP port 9, as a capture sees it, until a packet says END.
 	import socket, sys
-	taker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	taker = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+	taker.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
 	taker.bind(("", 9))
 	s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 	s.setsockopt(socket.SOL_SOCKET, 33, 16 << 20) # SO_RCVBUFFORCE: no packet may be missed
@@ -200,18 +203,28 @@ cat >"$dir/count.py" <<-'END'
 	packets = size = 0
 	while True:
 	    data, (_, _, kind, _, _) = s.recvfrom(65536)
-	    if kind == 4 or data[12:14] != b"\x08\x00" or data[23] != 17 or data[36:38] != b"\x00\x09":
+	    v4 = data[12:14] == b"\x08\x00"
+	    udp = 34 if v4 else 54
+	    if kind == 4 or not v4 and data[12:14] != b"\x86\xdd" or data[23 if v4 else 20] != 17:
 	        continue
-	    if data[42:45] == b"END":
+	    if data[udp + 2:udp + 4] != b"\x00\x09":
+	        continue
+	    if data[udp + 8:udp + 11] == b"END":
 	        break
 	    packets += 1
 	    size += len(data)
 	print(packets, size)
 END
 cat >"$dir/send.py" <<-'END'
-	# 200 datagrams of many sizes, or 20 of 10 segments each (UDP_SEGMENT), and one that says END.
+	# 200 datagrams of many sizes, or 20 of 10 segments each (UDP_SEGMENT), and one that says END. A refusal is no loss: it is told
+	# instead of a send.
 	import socket, sys
-	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	def send(data):
+	    try:
+	        s.send(data)
+	    except ConnectionRefusedError:
+	        send(data)
+	s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
 	s.connect((sys.argv[1], 9))
 	if sys.argv[2] == "gso":
 	    s.setsockopt(socket.IPPROTO_UDP, 103, 1000)
@@ -219,31 +232,37 @@ cat >"$dir/send.py" <<-'END'
 	else:
 	    sizes = range(100, 1100, 5)
 	for n in sizes:
-	    s.send(bytes(n))
+	    send(bytes(n))
 	if sys.argv[2] == "gso":
 	    s.setsockopt(socket.IPPROTO_UDP, 103, 0)
-	s.send(b"END")
+	send(b"END")
 END
 
-counted() # plain|gso PACKETS: what rule in1 counted is what c1 saw, but for END itself
+# What a rule counted of 200 packets is what a capture saw, but for END itself.
+counted() # plain|gso RULE FROM ADDRESS AT INTERFACE
 {
-	local before after saw counter
-	at c1 python3 "$dir/count.py" eth0 >"$dir/saw" 2>"$dir/ready" &
+	local before after saw counter end=45
+	[[ $4 != *:* ]] || end=65
+	rm -f "$dir/ready"
+	at "$5" python3 "$dir/count.py" "$6" >"$dir/saw" 2>"$dir/ready" &
 	counter=$!
 	within 30 grep -q ready "$dir/ready"
-	before=$(rule in1 '| "\(.packets) \(.kernel_packets) \(.kernel_bytes)"')
-	at out python3 "$dir/send.py" 10.88.1.2 "$1"
+	before=$(rule "$2" '| "\(.packets) \(.kernel_packets) \(.kernel_bytes)"')
+	at "$3" python3 "$dir/send.py" "$4" "$1"
 	wait "$counter"
-	after=$(rule in1 '| "\(.packets) \(.kernel_packets) \(.kernel_bytes)"')
+	after=$(rule "$2" '| "\(.packets) \(.kernel_packets) \(.kernel_bytes)"')
 	saw=$(<"$dir/saw")
 	echo "before $before after $after saw $saw"
 	# shellcheck disable=SC2086 # three numbers each
-	set -- "$2" ${before//\"/} ${after//\"/}
-	equal "$(($5 - $2 - 1)) $(($6 - $3 - 1)) $(($7 - $4 - 45))" "$1 $saw"
+	set -- "$end" ${before//\"/} ${after//\"/}
+	equal "$(($5 - $2 - 1)) $(($6 - $3 - 1)) $(($7 - $4 - $1))" "200 $saw"
 }
 
-check "counters are what a capture in the container saw" counted plain 200
-check "and of merged packets" counted gso 200
+check "counters are what a capture in the container saw" counted plain in1 out 10.88.1.2 c1 eth0
+check "and of merged packets" counted gso in1 out 10.88.1.2 c1 eth0
+check "of IPv6" counted gso in1 out fd00:88:1::2 c1 eth0
+check "of mode neigh" counted plain out1-v4 c1 10.0.0.2 out eth0
+check "of mode neigh, merged, IPv6" counted gso out1-v6 c1 fd00:9::2 out eth0
 check "the host's side of the pair shows what the kernel does not count" \
 	jq -e '.interfaces[] | select(.interface == "v1") | .unseen == ["tx"] and .tx_packets > .kernel_tx_packets + 200' \
 	<(ctl q --json stats interfaces)
@@ -262,9 +281,66 @@ ctl q forward on in2 >/dev/null
 wait "$pinging"
 check "no packet was lost by that" contains "$(cat "$dir/ping")" ' 0% packet loss'
 
+# ---- a reload that leads a rule elsewhere ----
+
+cat >"$dir/pour.py" <<-'END'
+	# Empty datagrams to an address, until it is ended.
+	import socket, sys
+	s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+	while True:
+	    s.sendto(b"", (sys.argv[1], 9))
+END
+
+elsewhere_policy() # ADDRESS DEVICE
+{
+	cat >"$dir/q/elsewhere.yaml" <<-END
+		version: 1
+		forward: [{name: in1, on: eth0, match: [{dst: $1}], redirect: {mode: peer, dev: $2}}]
+	END
+	mv "$dir/q/elsewhere.yaml" "$dir/q/qosd.yaml"
+	ctl q reload >/dev/null
+}
+
+strays() # packets that c2 got and that are not its own
+{
+	# shellcheck disable=SC2016 # awk's
+	at c2 awk '$1 == "Ip:" && $6 ~ /[0-9]/ { print $6 }' /proc/net/snmp
+}
+
+# While c1 is flooded. The rule is off at the end, which a rule of its name stays.
+never_to_c2()
+{
+	local before pouring poured i
+	before=$(strays)
+	poured=$(rule in1 packets)
+	nsenter --net="/run/netns/$prefix-out" python3 "$dir/pour.py" 10.88.1.2 & # not by at, whose shell would be who is ended
+	pouring=$!
+	for ((i = 0; i < 15; i++)); do
+		elsewhere_policy 10.88.1.2 v1
+		elsewhere_policy 10.88.2.2 v2
+	done
+	ctl q forward off in1 >/dev/null
+	elsewhere_policy 10.88.1.2 v1
+	poured=$(($(rule in1 packets) - poured))
+	kill "$pouring"
+	wait "$pouring"
+	echo "c1 got $poured packets"
+	[ "$poured" -gt 1000 ] && equal "$(strays)" "$before"
+}
+
+cp "$dir/q/qosd.yaml" "$dir/q/first"
+check "a rule that leads to another container takes nobody else's packets there" never_to_c2
+check "it is as off as it was" is_state in1 "off: qosctl forward off"
+ctl q forward on in1 >/dev/null
+cp "$dir/q/first" "$dir/q/qosd.yaml"
+check "and back" ctl q reload
+
 # ---- devices that come and go ----
 
-check "a live edit of the set brings a new container in" eval 'ctl q set one add 10.88.1.77 && rule in1 packets'
+address c1 eth0 10.88.1.77/24
+check "what is in no set takes the stack's way" through_stack talk out 10.88.1.77
+ctl q set one add 10.88.1.77 >/dev/null
+check "a live edit of the set brings a new container in" past_stack talk out 10.88.1.77
 ip -n "$prefix-c2" link set eth0 down
 check "a peer that is down: away" within 20 is_state in2 "away: no carrier"
 check "and its packets are counted as missed" missed_more in2 device_away at out ping -n -q -c 1 -W 1 10.88.2.2
@@ -288,6 +364,16 @@ container 2
 check "made again under the same name" within 20 is_state in2 "on: "
 talk out 10.88.2.2 fd00:88:2::2 >/dev/null 2>&1
 check "traffic takes the fast path again, both ways" past_stack talk out 10.88.2.2 fd00:88:2::2
+check "its counters are those of the new device" jq -e \
+	'.interfaces[] | select(.interface == "v2") | .tx_packets > .kernel_tx_packets and .tx_packets < 200' \
+	<(ctl q --json stats interfaces)
+ip -n "$prefix-host" link set v2 netns "$prefix-cap"
+check "the host's end moved to another namespace: not there" within 20 is_state in2 "away: not there"
+check "and packets are counted as missed" missed_more in2 device_away at out ping -n -q -c 1 -W 1 10.88.2.2
+ip -n "$prefix-cap" link set v2 netns "$prefix-host"
+ip -n "$prefix-host" link set v2 up
+address host v2 10.88.2.1/24 fd00:88:2::1/64
+check "and back again" within 20 is_state in2 "on: "
 ip -n "$prefix-c2" link set eth0 down # or older kernels give it no other name
 ip -n "$prefix-c2" link set eth0 name was2
 ip -n "$prefix-c2" link set was2 netns "$prefix-host"
@@ -303,14 +389,23 @@ check "reload says so too" contains "$(ctl q reload 2>&1)" 'no-peer'
 cat >"$dir/q/qosd.yaml" <<-'END'
 	version: 1
 	forward:
-	  - {name: mirror, on: eth0, match: [{dst: 10.88.1.2, proto: icmp}], redirect: {mode: clone, dev: tap0}}
-	  - {name: in1, on: eth0, match: [{dst: 10.88.1.2}], redirect: {mode: peer, dev: v1}}
+	  - {name: mirror, on: eth0, match: [{dst: [10.88.1.2, "fd00:88:1::2"]}], redirect: {mode: clone, dev: tap0}}
+	  - {name: in1, on: eth0, match: [{dst: [10.88.1.2, "fd00:88:1::2"]}], redirect: {mode: peer, dev: v1}}
+	  - {name: tun-tun, on: tun0, match: [{dst: 10.78.0.2}], redirect: {mode: neigh, dev: tun1}}
+	  - {name: tun-back, on: tun1, match: [{dst: 10.77.0.2}], redirect: {mode: neigh, dev: tun0}}
 	  - {name: tun-in, on: tun0, match: [{dst: 10.88.1.2}, {dst: "fd00:88:1::2"}], redirect: {mode: peer, dev: v1}}
 	  - {name: tun-out, on: v1, match: [{dst: 10.77.0.2}, {dst: "fd00:77::2"}], redirect: {mode: neigh, dev: tun0}}
 	  - {name: l2, on: v1, match: [{dst: 10.66.0.1}], redirect: {mode: egress, dev: tap0}}
 	  - {name: as-received, on: v1, match: [{dst: 10.66.0.2}], redirect: {mode: ingress, dev: tap0}}
 	  - {name: round, on: v1, match: [{dst: 10.66.0.3}], redirect: {mode: ingress, dev: tap0}}
 	  - {name: and-round, on: tap0, match: [{dst: 10.66.0.3}], redirect: {mode: ingress, dev: v1}}
+	  - {name: l2-there, on: v1, match: [{dst: [10.66.1.2, "fd00:66:1::2"]}], redirect: {mode: egress, dev: tap0}}
+	  - {name: l2-back, on: tap0, match: [{dst: [10.66.1.1, "fd00:66:1::1"]}], redirect: {mode: egress, dev: v1}}
+	  - {name: leaving, on: eth0, hook: egress, match: [{dst: 10.67.0.8}], redirect: {mode: egress, dev: tap0}}
+	  - {name: new-hop, on: v1, match: [{dst: 10.67.0.1}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.3}}
+	  - {name: dead-hop, on: v1, match: [{dst: 10.67.0.2}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.99}}
+	  - {name: elsewhere, on: v1, match: [{dst: 10.67.0.3}], redirect: {mode: peer, dev: nowhere}}
+	  - {name: received, on: v1, match: [{dst: [10.67.0.4, "fd00:67::4"]}], redirect: {mode: ingress, dev: tap0}}
 	  - {name: unresolved, on: v1, match: [{dst: 10.66.0.4}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.99},
 	     on-miss: drop}
 	  - {name: gone, on: v1, match: [{dst: 10.66.0.5}], redirect: {mode: egress, dev: nowhere}, on-miss: drop}
@@ -331,6 +426,42 @@ copied()
 	[ $((after - before)) -ge 5 ] && equal "$(rule mirror packets)" 5
 }
 check "a mirror has a copy of each packet, which goes on" copied
+check "of TCP, UDP and IPv6 too" talk out 10.88.1.2 fd00:88:1::2
+check "its counters are what a capture there saw" counted plain mirror out 10.88.1.2 cap tap0
+check "of merged packets of IPv6" counted gso mirror out fd00:88:1::2 cap tap0
+
+# Frames that are addressed by who sends them.
+mac() # NS IFNAME
+{
+	ip -n "$prefix-$1" -j link show "$2" | jq -r '.[0].address'
+}
+address c1 eth0 10.66.1.1/24 fd00:66:1::1/64
+ip -n "$prefix-c1" -6 route replace default via fd00:88:1::1 src fd00:88:1::2 # elsewhere by this one still
+address cap tap0 10.66.1.2/24 fd00:66:1::2/64
+for a in 10.66.1. fd00:66:1::; do
+	ip -n "$prefix-c1" neighbour replace "${a}2" lladdr "$(mac cap tap0)" dev eth0
+	ip -n "$prefix-cap" neighbour replace "${a}1" lladdr "$(mac c1 eth0)" dev tap0
+done
+check "layer 2: from one container to another and back" past_stack talk c1 10.66.1.2 fd00:66:1::2
+
+# ---- what the stack goes on with, and what it leaves by ----
+
+address out eth0 10.0.0.3/24
+address out lo 10.67.0.1/32 10.67.0.2/32 10.67.0.3/32 10.67.0.4/32 fd00:67::4/128
+ip -n "$prefix-host" route add 10.67.0.0/24 via 10.0.0.2
+ip -n "$prefix-host" -6 route add fd00:67::/64 via fd00:9::2
+new_hop()
+{
+	at c1 ping -n -q -c 10 -i 0.1 -W 5 10.67.0.1 && between "$(rule new-hop packets)" 5 10
+}
+check "a next hop that no route has is asked for, and packets go there" new_hop
+check "on-miss: pass: where the next hop does not answer, the stack's does" 	through_stack at c1 ping -n -q -c 10 -i 0.1 -W 2 10.67.0.2
+check "and that is counted" between "$(rule dead-hop missed.neighbour_unknown)" 10 10
+check "on-miss: pass: where the device is not, the stack goes on" through_stack talk c1 10.67.0.3
+check "and that is counted" between "$(rule elsewhere missed.device_away)" 5 1000
+check "as if it had been received elsewhere: the stack goes on with TCP, UDP and IPv6" 	through_stack talk c1 10.67.0.4 fd00:67::4
+check "which was by the rule" between "$(rule received packets)" 10 1000
+check "on the way out, by another device" counted plain leaving c1 10.67.0.8 cap tap0
 
 # One packet of c1 to the address; a counter of a rule must rise.
 one_to() # ADDRESS RULE KEY
@@ -353,67 +484,61 @@ check "a loop is cut off and counted" goes_round
 check "a neighbour that does not answer is counted" one_to 10.66.0.4 unresolved missed.neighbour_unknown
 check "a device that never was: dropped, as on-miss says" one_to 10.66.0.5 gone missed.device_away
 
-cat >"$dir/tun.py" <<-'END'
-	# The far end of host's tun0, 10.77.0.2 and fd00:77::2: sends an echo request to c1 in each family and waits for the answers.
-	import fcntl, os, select, socket, struct, sys, time
+cat >"$dir/wire.py" <<-'END'
+	# wire.py NAMESPACE IFNAME: between the devices of that name in this namespace and that one, until it is ended.
+	import ctypes, fcntl, os, select, struct, sys
 
-	def checksum(b):
-	    total = sum(struct.unpack("!%dH" % (len(b) // 2), b))
-	    while total >> 16:
-	        total = (total & 0xffff) + (total >> 16)
-	    return total ^ 0xffff
+	def attach():
+	    tun = os.open("/dev/net/tun", os.O_RDWR)
+	    fcntl.ioctl(tun, 0x400454ca, struct.pack("16sH22x", sys.argv[2].encode(), 0x1001))
+	    return tun
 
-	def echo4():
-	    body = struct.pack("!BBHHH", 8, 0, 0, 1, 1)
-	    body = body[:2] + struct.pack("!H", checksum(body)) + body[4:]
-	    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28, 0, 0, 64, 1, 0, socket.inet_aton("10.77.0.2"), socket.inet_aton("10.88.1.2"))
-	    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + body
-
-	def echo6():
-	    src, dst = (socket.inet_pton(socket.AF_INET6, a) for a in ("fd00:77::2", "fd00:88:1::2"))
-	    body = struct.pack("!BBHHH", 128, 0, 0, 1, 1)
-	    body = body[:2] + struct.pack("!H", checksum(src + dst + struct.pack("!II", 8, 58) + body)) + body[4:]
-	    return struct.pack("!IHBB16s16s", 0x60000000, 8, 58, 64, src, dst) + body
-
-	tun = os.open("/dev/net/tun", os.O_RDWR)
-	fcntl.ioctl(tun, 0x400454ca, struct.pack("16sH22x", b"tun0", 0x1001))
-	print("ready", flush=True)
-	sys.stdin.readline()
-	end = time.monotonic() + 20
-	answers = set()
-	while len(answers) < 2 and time.monotonic() < end:
-	    if 4 not in answers:
-	        os.write(tun, echo4())
-	    if 6 not in answers:
-	        os.write(tun, echo6())
-	    while select.select([tun], [], [], 0.5)[0]:
-	        p = os.read(tun, 2048)
-	        if p[0] == 0x45 and p[9] == 1 and p[20] == 0 and p[8] == 63:
-	            answers.add(4)
-	        if p[0] >> 4 == 6 and p[6] == 58 and p[40] == 129 and p[7] == 63:
-	            answers.add(6)
-	print("answers", sorted(answers))
+	here = attach()
+	if ctypes.CDLL(None, use_errno=True).setns(os.open(sys.argv[1], os.O_RDONLY), 0x40000000):
+	    sys.exit("setns")
+	there = attach()
+	while True:
+	    for tun in select.select([here, there], [], [])[0]:
+	        try:
+	            os.write(here if tun == there else there, os.read(tun, 65536))
+	        except OSError: # an end is down
+	            pass
 END
 
-# Container and tunnel: a device without Ethernet headers on one side.
-through_tun()
+# A namespace at the other end of a tunnel, a pair of devices without Ethernet headers.
+tunnel() # IFNAME NUMBER NS
 {
-	local before
-	before=$(by_stack)
-	echo go >&"${tun[1]}"
-	answers=$(cat <&"${tun[0]}")
-	echo "$answers; the stack forwarded $(($(by_stack) - before))"
-	contains "$answers" '4, 6' && [ "$(by_stack)" -eq "$before" ] && [ "$(rule tun-in packets)" -ge 2 ] &&
-		[ "$(rule tun-out packets)" -ge 2 ]
+	netns "$3"
+	ip -n "$prefix-host" tuntap add dev "$1" mode tun 2>/dev/null || return
+	ip -n "$prefix-$3" tuntap add dev "$1" mode tun
+	ip -n "$prefix-host" link set "$1" up
+	ip -n "$prefix-$3" link set "$1" up
+	address host "$1" "10.$2.0.1/24" "fd00:$2::1/64"
+	address "$3" "$1" "10.$2.0.2/24" "fd00:$2::2/64"
+	ip -n "$prefix-$3" route add default dev "$1"
+	ip -n "$prefix-$3" -6 route add default dev "$1"
+	at host python3 "$dir/wire.py" "/run/netns/$prefix-$3" "$1" &
 }
 
-if [ -c /dev/net/tun ] && ip -n "$prefix-host" tuntap add dev tun0 mode tun 2>/dev/null; then
-	ip -n "$prefix-host" link set tun0 up
-	address host tun0 10.77.0.1/24 fd00:77::1/64
-	coproc tun { at host python3 "$dir/tun.py"; }
-	read -r -t 30 -u "${tun[0]}" _
+hops() # NS ADDRESS: what is left of 64 when the answer has come
+{
+	at "$1" ping -n -c 1 -W 5 "$2" | sed -n 's/.* ttl=\([0-9]*\) .*/\1/p'
+}
+
+# By neigh and not by the stack, and each packet is what it is: 84 bytes.
+between_tunnels()
+{
+	past_stack at far ping -n -q -c 3 -i 0.1 -W 5 10.78.0.2 && equal "$(rule tun-tun '| "\(.packets) \(.kernel_bytes)"')" '"3 252"'
+}
+
+if [ -c /dev/net/tun ] && tunnel tun0 77 far && tunnel tun1 78 farther; then
 	within 20 is_state tun-out "on: "
-	check "tunnel to container by peer, back by neigh, hops counted" through_tun
+	within 20 is_state tun-tun "on: "
+	at farther ping -n -q -c 1 -W 5 10.78.0.1 >/dev/null
+	check "tunnel to container by peer, back by neigh" past_stack talk far 10.88.1.2 fd00:88:1::2
+	check "and the other way round" past_stack at c1 ping -n -q -c 2 -i 0.2 -W 5 fd00:77::2
+	check "each is a hop" equal "$(hops far 10.88.1.2) $(hops far fd00:88:1::2)" "63 63"
+	check "from one tunnel to another" between_tunnels
 else
 	skip "tunnel to container by peer, back by neigh, hops counted" "the kernel has no tun (CONFIG_TUN)"
 fi
