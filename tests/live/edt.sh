@@ -4,7 +4,7 @@
 # Pacing: TCP and UDP get the rate they have, marks instead of losses, a reload under traffic, fq taken away; and on a kernel
 # without fq an error, or policing.
 #
-# measures
+# measures closely
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 

@@ -3,7 +3,7 @@
 #
 # Forty reloads in four seconds below a full line: what is not changed does not notice.
 #
-# measures
+# measures closely
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 

@@ -4,7 +4,7 @@
 # HTB by policy, upload on the device and download through an ifb, both full at once: who gets how much, who waits how long, and
 # what is left when it stops. The rates are low, so that software emulation keeps up with them.
 #
-# measures
+# measures closely
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 

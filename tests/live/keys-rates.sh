@@ -5,7 +5,7 @@
 # with edt a subscriber who fills his queue in fq does not make the others wait, ten thousand of them, all in a few buckets.
 #
 # variants: police edt
-# measures
+# measures closely
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 

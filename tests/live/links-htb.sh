@@ -4,7 +4,7 @@
 # Interfaces with class trees both ways come, go, come again, are renamed, moved and taken down: trees and ifb devices follow them, at
 # once, and nothing is left behind.
 #
-# measures
+# measures closely
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 

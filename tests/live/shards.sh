@@ -5,7 +5,7 @@
 # shaped all the same, a reload moves nobody, and another number of queues builds the trees anew. Packets come from src,
 # are forwarded by router and go out at wan0 to dst.
 #
-# measures
+# measures closely
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
