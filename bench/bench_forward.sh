@@ -3,16 +3,23 @@
 #
 # What a host hands from one container to another: routed by the stack, and by forwarding rules of each mode. Packets a second
 # (UDP of 60 bytes, send, hand over and receive on one processor; the container drops them as they arrive, or its answers would
-# be most of what is measured) and round trips of a UDP datagram. What mode ingress hands over is routed all the same. All modes
-# are set up side by side and take turns, BENCH_ROUNDS (8) of BENCH_SECONDS (1) each; the best round counts.
+# be most of what is measured) and round trips, of UDP and TCP, with both ends on one processor and where the scheduler puts them.
+# What mode ingress hands over is routed all the same.
+#
+# All modes are set up side by side. In each of BENCH_ROUNDS (20) rounds every one has its turn, another one first each time, for
+# BENCH_SECONDS (0.3) and half of that for each kind of round trip: many short ones, as what else a machine does comes in bursts.
+# A mode is compared with the stack of the same round; the median of the rounds counts, and between what the middle half of them
+# is, is told. `generator` is what the sender alone does: the host drops it all at once. What a packet takes beyond that is its way.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
-rounds=${BENCH_ROUNDS:-8}
-seconds=${BENCH_SECONDS:-1}
+rounds=${BENCH_ROUNDS:-20}
+seconds=${BENCH_SECONDS:-0.3}
 rr=${top_builddir:-.}/bench/rr
 modes=(stack egress ingress neigh peer)
-declare -A pps=() p50=() p99=() trips=()
+kinds=(udp-pinned udp-free tcp-pinned tcp-free)
+declare -A words=([udp-pinned]="UDP, one processor" [udp-free]="UDP, any processor"
+	[tcp-pinned]="TCP, one processor" [tcp-free]="TCP, any processor")
 
 mac() # NS IFNAME
 {
@@ -43,7 +50,7 @@ stage() # MODE
 	fi
 	daemon_dir "$m"
 	echo "version: 1" >"$dir/$m/qosd.yaml"
-	if [ "$m" != stack ]; then
+	if [ "$m" != stack ] && [ "$m" != generator ]; then
 		cat >>"$dir/$m/qosd.yaml" <<-END
 			forward:
 			  - {name: there, on: va, match: [{dst: 10.2.0.2}], redirect: {mode: $m, dev: vb}}
@@ -51,8 +58,10 @@ stage() # MODE
 		END
 	fi
 	start_qosd "$m" "$m-host" || return
-	at "$m-b" taskset -c 0 "$rr" serve & # where the packets come; or chance would say who is fast
-	within 10 listening "$m-b" -u "sport = :9"
+	[ "$m" != generator ] || return 0
+	at "$m-b" taskset -c 0 "$rr" serve 9 &
+	at "$m-b" "$rr" serve 10 &
+	within 10 listening "$m-b" -t "sport = :9" && within 10 listening "$m-b" -t "sport = :10"
 }
 
 received() # MODE
@@ -60,18 +69,23 @@ received() # MODE
 	ip -n "$prefix-$1-b" -s -json link show eth0 | jq '.[0].stats64.rx.packets'
 }
 
-# What b receives is dropped, until its clsact is deleted. A program of one instruction, as not every kernel has gact.
-drop_all() # NS
+# What arrives is dropped, until the clsact is deleted. A program of one instruction, as not every kernel has gact.
+drop_all() # NS IFNAME
 {
-	at "$1" tc qdisc add dev eth0 clsact || return
-	at "$1" tc filter add dev eth0 ingress bpf direct-action bytecode "1,6 0 0 2"
+	at "$1" tc qdisc add dev "$2" clsact || return
+	at "$1" tc filter add dev "$2" ingress bpf direct-action bytecode "1,6 0 0 2"
+}
+
+note() # MODE FIGURE VALUE: of this round
+{
+	echo "$i $1 $2 $3" >>"$dir/figures"
 }
 
 # Packets a second that container b got.
 measure_pps() # MODE
 {
 	local before after out to=va
-	drop_all "$1-b" || return
+	drop_all "$1-b" eth0 || return
 	before=$(received "$1")
 	if [ "$1" = egress ]; then
 		to=$(mac "$1-b" eth0)
@@ -81,56 +95,101 @@ measure_pps() # MODE
 	out=$(at "$1-a" taskset -c 0 "$flood" eth0 "$to" 10.1.0.2 10.2.0.2 100 "$seconds") || return
 	after=$(received "$1")
 	at "$1-b" tc qdisc del dev eth0 clsact
-	awk -v n="$((after - before))" -v s="${out#* }" 'BEGIN { printf "%d\n", n / s }'
+	note "$1" pps "$(awk -v n="$((after - before))" -v s="${out#* }" 'BEGIN { printf "%d", n / s }')"
 }
 
-less() # A B: as numbers
+# Packets a second that container a sends if nothing becomes of them.
+measure_generator()
 {
-	awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }'
+	local out
+	out=$(at generator-a taskset -c 0 "$flood" eth0 "$(mac generator-host va)" 10.1.0.2 10.2.0.2 100 "$seconds") || return
+	note generator pps "$(awk -v n="${out% *}" -v s="${out#* }" 'BEGIN { printf "%d", n / s }')"
 }
 
-round() # MODE
+measure_trips() # MODE KIND
 {
-	local got n half most
-	got=$(measure_pps "$1") || return
-	[ "$got" -gt "${pps[$1]:-0}" ] && pps[$1]=$got
-	read -r n half most < <(at "$1-a" taskset -c 0 "$rr" 10.2.0.2 "$seconds") || return
-	[ "$n" -gt "${trips[$1]:-0}" ] && trips[$1]=$n
-	less "$half" "${p50[$1]:-999999}" && p50[$1]=$half
-	less "$most" "${p99[$1]:-999999}" && p99[$1]=$most
-	return 0
+	local trips half most port=10 pinned=()
+	[[ $2 != *-pinned ]] || pinned=(taskset -c 0) port=9
+	read -r trips half most < <(at "$1-a" "${pinned[@]}" "$rr" "${2%-*}" 10.2.0.2 "$port" "$(jq -n "$seconds / 2")") || return
+	note "$1" "$2-trips" "$trips"
+	note "$1" "$2-p50" "$half"
+	note "$1" "$2-p99" "$most"
+}
+
+turn() # MODE
+{
+	local kind
+	measure_pps "$1" || return
+	for kind in "${kinds[@]}"; do
+		measure_trips "$1" "$kind" || return
+	done
+}
+
+# The median of some numbers, and between what the middle half of them is.
+spread()
+{
+	sort -g | awk '{ v[NR] = $1 } END { if (NR) print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2, v[int((NR + 3) / 4)], v[int((3 * NR + 3) / 4)] }'
+}
+
+of_mode() # MODE FIGURE: its median
+{
+	awk -v mode="$1" -v figure="$2" '$2 == mode && $3 == figure { print $4 }' "$dir/figures" | spread | cut -d " " -f 1
+}
+
+of_stack() # MODE FIGURE: in each round, to that of the stack
+{
+	awk -v mode="$1" -v figure="$2" '$3 == figure { v[$1, $2] = $4; n = $1 }
+		END { for (i = 0; i <= n; i++) if (v[i, "stack"]) printf "%.3f\n", v[i, mode] / v[i, "stack"] }' "$dir/figures" | spread
+}
+
+compare() # MODE FIGURE WHAT
+{
+	local median low high
+	read -r median low high < <(of_stack "$1" "$2")
+	ratio "$3 by $1 to those by the stack ($low to $high)" "$median" 1
 }
 
 if [ ! -x "$flood" ] || [ ! -x "$rr" ]; then
 	cannot "bench/flood and bench/rr were not built"
 fi
-for m in "${modes[@]}"; do
+for m in "${modes[@]}" generator; do
 	stage "$m" || { echo "mode $m cannot be set up"; exit 1; }
 done
+drop_all generator-host va || exit 1
 for ((i = 0; i < rounds; i++)); do
-	for m in "${modes[@]}"; do
-		round "$m" || { echo "mode $m cannot be measured"; exit 1; }
+	measure_generator || { echo "the sender cannot be measured"; exit 1; }
+	for ((j = 0; j < ${#modes[@]}; j++)); do
+		m=${modes[$(((i + j) % ${#modes[@]}))]}
+		turn "$m" || { echo "mode $m cannot be measured"; exit 1; }
 	done
 done
 
+sender=$(of_mode generator pps)
+row "packets a second" "sender alone" "$sender" ""
 for m in "${modes[@]}"; do
-	row "packets a second" "$m" "${pps[$m]}" ""
-	row "round trips a second" "$m" "$(jq -n "${trips[$m]} / $seconds | round")" ""
-	row "round trip, median" "$m" "${p50[$m]}" us
-	row "round trip, 99 of 100" "$m" "${p99[$m]}" us
+	row "packets a second" "$m" "$(jq -n "$(of_mode "$m" pps) | round")" ""
+	row "the way of a packet" "$m" "$(jq -n "1e9 / $(of_mode "$m" pps) - 1e9 / $sender | round")" ns
+	for kind in "${kinds[@]}"; do
+		row "round trips a second, ${words[$kind]}" "$m" "$(jq -n "$(of_mode "$m" "$kind-trips") | round")" ""
+		row "their median" "$m" "$(of_mode "$m" "$kind-p50")" "us, ${words[$kind]}"
+		row "99 of 100 within" "$m" "$(of_mode "$m" "$kind-p99")" "us, ${words[$kind]}"
+	done
 done
 for m in "${modes[@]:1}"; do
-	ratio "packets a second by $m to those by the stack" "${pps[$m]}" "${pps[stack]}"
-	ratio "99th percentile of round trips by $m to that by the stack" "${p99[$m]}" "${p99[stack]}"
+	compare "$m" pps "packets a second"
+	for kind in "${kinds[@]}"; do
+		compare "$m" "$kind-p99" "99th percentiles of round trips (${words[$kind]})"
+	done
 done
-of_stack() # VALUE STACK
+first() # MODE FIGURE: the median of its ratios to the stack's
 {
-	jq -n "$1 / $2 * 1000 | round / 1000"
+	of_stack "$@" | cut -d " " -f 1
 }
-goal "packets by peer" "$(of_stack "${pps[peer]}" "${pps[stack]}")" at_least 1.08 "of the stack's"
-goal "99th percentile by peer" "$(of_stack "${p99[peer]}" "${p99[stack]}")" at_most 0.8 "of the stack's"
-# What mode ingress hands over, the stack still routes: that cannot be faster than the stack.
-for m in egress neigh peer; do
-	goal "packets by $m" "$(of_stack "${pps[$m]}" "${pps[stack]}")" at_least 1 "of the stack's"
+goal "packets by peer" "$(first peer pps)" at_least 1.08 "of the stack's"
+for kind in "${kinds[@]}"; do
+	goal "99th percentile by peer, ${words[$kind]}" "$(first peer "$kind-p99")" at_most 0.8 "of the stack's"
+done
+for m in "${modes[@]:1}"; do
+	goal "packets by $m" "$(first "$m" pps)" at_least 1 "of the stack's"
 done
 done_measuring forward "from container to container over veth on one host; the stack routes and has no rules of its own"
