@@ -991,7 +991,7 @@ static void forward_goes_by_the_rule_that_was_worked_out(void **state)
 	}
 	for (uint32_t i = 1; i < CLASS_DEFAULT; i++) {
 		assert_int_equal(missed_by(i), want[i]);
-		assert_true(want[i] > 0);
+		assert_true(want[i] > 0 || packets_wanted() < PACKETS);
 	}
 }
 
