@@ -126,10 +126,10 @@ everybody()
 	END
 }
 
-# Three times what it may have, to a home of 100 kbit/s.
+# Three times what it may have, to a home of 100 kbit/s. Not by at: what is killed would be its subshell.
 fill()
 {
-	at world timeout 60 python3 - <<-'END' &
+	timeout 60 nsenter --net="/run/netns/$prefix-world" python3 - <<-'END' &
 		import socket, time
 		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 		while True:
