@@ -30,6 +30,7 @@ finished=no
 clean_up()
 {
 	local name mounted ns
+	trap '' INT TERM # who ends a test may say so more than once
 	for name in "${!pid_of[@]}"; do
 		kill -KILL "${pid_of[$name]}" 2>/dev/null
 		wait "${pid_of[$name]}" 2>/dev/null
