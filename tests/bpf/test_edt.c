@@ -75,7 +75,7 @@ static uint64_t cost(const struct qosd_class_conf *c, uint64_t bytes)
 
 static void the_first_departs_now_and_the_next_when_it_has_left(void **state)
 {
-	struct qosd_class_conf c = edt(125000, SECOND);
+	struct qosd_class_conf c = edt(12500, 10 * SECOND);
 	uint64_t before = harness_now(), first, after;
 
 	(void)state;
@@ -84,10 +84,10 @@ static void the_first_departs_now_and_the_next_when_it_has_left(void **state)
 	first = stamp_of(1000);
 	after = harness_now();
 	assert_in_range(first, before, after);
-	assert_int_equal(harness_clock(&h, 1), first + 8000000);
-	assert_int_equal(stamp_of(500), first + 8000000);
-	assert_int_equal(stamp_of(60), first + 12000000);
-	assert_int_equal(harness_clock(&h, 1), first + 12480000);
+	assert_int_equal(harness_clock(&h, 1), first + 80000000);
+	assert_int_equal(stamp_of(500), first + 80000000);
+	assert_int_equal(stamp_of(60), first + 120000000);
+	assert_int_equal(harness_clock(&h, 1), first + 124800000);
 }
 
 /* A merged packet: wire_len is what its segments take together. */
