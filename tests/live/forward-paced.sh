@@ -75,7 +75,7 @@ cat >>"$dir/q/qosd.yaml" <<-'END'
 END
 ctl q reload >/dev/null
 at c1 ping -n -q -c 1 -W 5 10.0.0.2 >/dev/null
-check "what is handed on once more keeps its departure time" between "$(spread)" 36 400 # without it, 5 to 8
+check "what is handed on once more keeps its departure time" between "$(spread)" 25 400 # without it, 5 to 8
 check "it went by the other device" \
 	between "$(ctl q --json stats | jq '.forward[] | select(.name == "over") | .packets')" 40 100
 finish
