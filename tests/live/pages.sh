@@ -85,9 +85,7 @@ sed -i 's/10mbit/20mbit/' "$policy"
 check "another policy" exits 0 ctl a reload
 check "is gone back from" exits 0 ctl a rollback
 kill9_qosd a
-mkdir "$dir/root"
-printf 'version: 1\nsettings: {on-stop: remove}\n' >"$dir/root/none.yaml"
-cp "$dir/root/none.yaml" "$policy"
+printf 'version: 1\nsettings: {on-stop: remove}\n' >"$policy"
 rm -r "$dir/a/state/history"
 start_qosd a router
 check "a policy with on-stop: remove and nothing else starts" equal $? 0
