@@ -114,21 +114,18 @@ static __always_inline int find_given(struct __sk_buff *skb, const struct packet
 	return NO_WHY;
 }
 
-/* As the routes say; they must lead to the rule's device. */
-static __always_inline int find_route(struct __sk_buff *skb, const struct packet *p, const struct qosd_target *t,
-				      struct bpf_redir_neigh *nh)
+/* The kernel's answer, and who is next in nh. */
+static __always_inline int ask_routes(struct __sk_buff *skb, const struct packet *p, __u32 here,
+				      const struct qosd_target *t, struct bpf_redir_neigh *nh)
 {
-	__u32 here = skb->ifindex;
 	struct bpf_fib_lookup f = {
 		.family = p->v6 ? FAMILY_V6 : FAMILY_V4,
 		.l4_protocol = p->proto,
 		.tot_len = p->length,
+		.ifindex = here,
 	};
 	long found;
 
-	/* clang would choose between the two pointers, and the verifier wants no computed one into the context. */
-	asm volatile("" : "+r"(here));
-	f.ifindex = hook.ingress ? here : t->ifindex;
 	if (p->sport < QOSD_NO_PORT && p->dport < QOSD_NO_PORT) {
 		f.sport = bpf_htons(p->sport);
 		f.dport = bpf_htons(p->dport);
@@ -159,6 +156,60 @@ static __always_inline int find_route(struct __sk_buff *skb, const struct packet
 		nh->ipv6_nh[3] = f.ipv6_dst[3];
 	}
 	return found == BPF_FIB_LKUP_RET_NO_NEIGH && t->l2_len ? QOSD_WHY_NEIGHBOUR : NO_WHY;
+}
+
+/* Protocol, TOS and family. */
+static __always_inline __u32 rest_of(const struct packet *p)
+{
+	return p->proto | p->tos << 8 | p->v6 << 16;
+}
+
+/* All that ask_routes() tells the kernel. Not by way of a struct flow of its own: the stack of a chain of calls is
+ * short. */
+static __always_inline int is_of_flow(const struct packet *p, __u32 here, const struct flow *f)
+{
+	return f->rest == rest_of(p) && f->sport == p->sport && f->dport == p->dport && f->here == here &&
+	       same_address(&f->dst, &p->dst.addr) && same_address(&f->src, &p->src.addr);
+}
+
+static __always_inline void note_flow(struct flow *f, const struct packet *p, __u32 here)
+{
+	f->src = p->src.addr;
+	f->dst = p->dst.addr;
+	f->sport = p->sport;
+	f->dport = p->dport;
+	f->rest = rest_of(p);
+	f->here = here;
+}
+
+/* As the routes say; they must lead to the rule's device. */
+static __always_inline int find_route(struct __sk_buff *skb, const struct packet *p, const struct qosd_target *t,
+				      struct bpf_redir_neigh *nh)
+{
+	__u32 here = skb->ifindex, jiffy = bpf_jiffies64();
+	__u32 place = (bpf_ntohl(as_ipv4(&p->dst.addr)) ^ p->sport ^ p->dport) & (ROUTED_MAX - 1);
+	struct routed *r = bpf_map_lookup_elem(&routed, &place);
+	int why;
+
+	/* clang would choose between the two pointers, and the verifier wants no computed one into the context. */
+	asm volatile("" : "+r"(here));
+	if (!hook.ingress)
+		here = t->ifindex;
+	if (!r)
+		return QOSD_WHY_FAILED;
+	if (r->jiffy == jiffy && r->ifindex == t->ifindex && p->length <= r->length && is_of_flow(p, here, &r->flow)) {
+		*nh = r->nh;
+		return look_at_device(skb, p, t->ifindex);
+	}
+	why = ask_routes(skb, p, here, t, nh);
+	if (why == NO_WHY) {
+		note_flow(&r->flow, p, here);
+		r->jiffy = jiffy;
+		r->length = p->length;
+		r->ifindex = t->ifindex;
+		r->nh = *nh;
+	}
+	return why;
 }
 
 /* ---- what changes on the way ---- */

@@ -184,6 +184,32 @@ struct {
 	__type(value, struct noted);
 } noted SEC(".maps");
 
+/* What the routes said of a flow in this jiffy, asked by this CPU, in a place that the flow's ends give: packets come
+ * in trains, and all but the first of one need not ask. */
+#define ROUTED_MAX 64
+
+struct flow {
+	struct qosd_addr src, dst;
+	__u32 sport, dport;
+	__u32 rest; /* protocol, TOS, family */
+	__u32 here; /* the device that the routes are asked for */
+};
+
+struct routed {
+	struct flow flow;
+	__u32 jiffy;
+	__u32 length; /* of a packet that was not too big */
+	__u32 ifindex;
+	struct bpf_redir_neigh nh;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ROUTED_MAX);
+	__type(key, __u32);
+	__type(value, struct routed);
+} routed SEC(".maps");
+
 /* What is exempt has a bucket, a CPU's own: the time at which its debt is paid. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -388,6 +388,7 @@ static int put_together(struct load *l, prog_map_fd map_fd, void *ctx)
 	case PROG_FORWARD:
 		err = take_forward_maps(l->o, map_fd, ctx);
 		err = err ? err : take_shared_maps(l->o, map_fd, ctx);
+		err = err ? err : bpf_map__set_autocreate(l->o->maps.routed, true);
 		err = err ? err : own_tables(l, t);
 		break;
 	case PROG_CLASSIFY_WAN:

@@ -428,6 +428,65 @@ static void without_forwarding_there_is_no_route(void **state)
 	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE) + why(RULE_TWO, QOSD_WHY_FAILED), 1);
 }
 
+/* ---- mode neigh, as the routes say ---- */
+
+static void routes(bool there)
+{
+	command(there ? "ip link set lo up && sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.lo.forwarding=1 && "
+			"ip address add 10.7.0.1/24 dev small && ip route add 10.0.0.2/32 via 10.7.0.9 mtu lock 1000 "
+			"&& "
+			"ip neighbour replace 10.7.0.9 lladdr 02:00:00:00:00:09 dev small"
+		      : "ip address del 10.7.0.1/24 dev small && sysctl -q -w net.ipv4.ip_forward=0 && ip link set lo "
+			"down");
+}
+
+/* What one packet was told holds for the rest of the jiffy: for those of its flow that are not longer. Each round
+ * is two looks at the routes and two at what they said, unless a jiffy ends in between. */
+static void routes_are_asked_for_each_flow(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9), longer = udp_packet(0, 9);
+	/* in the same place of the cache as p's */
+	struct packet_buf other = packet_udp_frame("10.0.0.1", "10.0.0.66", 5, 9);
+	struct packet_buf port = udp_packet(0, 9 + 64);
+
+	(void)state;
+	to_host(&other);
+	packet_pad_to(&longer, 14 + 1001);
+	routes(true);
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_NEIGH, .target = 1});
+	for (uint64_t i = 1; i <= 100; i++) {
+		assert_int_equal(run(&p), TC_ACT_REDIRECT);
+		assert_int_equal(run(&p), TC_ACT_REDIRECT);
+		assert_int_equal(run(&longer), TC_ACT_UNSPEC);
+		assert_int_equal(why(RULE_TWO, QOSD_WHY_TOO_BIG), i);
+		assert_int_equal(run(&other), TC_ACT_UNSPEC);
+		assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE), i);
+		assert_int_equal(run(&port), TC_ACT_REDIRECT);
+		assert_int_equal(stats(RULE_TWO).packets, 3 * i);
+	}
+	routes(false);
+}
+
+/* Neither a route nor a device that has gone is used behind the jiffy. */
+static void what_routes_said_is_soon_forgotten(void **state)
+{
+	struct packet_buf p = udp_packet(0, 9);
+
+	(void)state;
+	routes(true);
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_NEIGH, .target = 1});
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	target_is(1, (struct qosd_target){.ifindex = here, .l2_len = 14});
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE), 1);
+	target_is(1, (struct qosd_target){.ifindex = small, .l2_len = 14});
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	command("ip route del 10.0.0.2/32 && sleep 0.02");
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE), 2);
+	routes(false);
+}
+
 /* The stack would never ask for it. */
 static void one_packet_in_many_asks_for_a_next_hop(void **state)
 {
@@ -604,6 +663,8 @@ int main(void)
 		TEST(what_is_behind_the_IP_packet_counts_for_the_MTU),
 		TEST(a_device_that_is_away_is_a_miss),
 		TEST(without_forwarding_there_is_no_route),
+		TEST(routes_are_asked_for_each_flow),
+		TEST(what_routes_said_is_soon_forgotten),
 		TEST(one_packet_in_many_asks_for_a_next_hop),
 		TEST(a_packet_that_goes_round_is_dropped),
 		TEST(a_departure_time_stays),
