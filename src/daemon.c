@@ -45,6 +45,12 @@
 #define TOP_MAX        10000
 #define NAMESPACE_LOCK "qosd" /* abstract socket, one a network namespace */
 
+/* What the log said last of something that lasts. */
+struct told {
+	struct arena *a;
+	VEC(const char *);
+};
+
 struct daemon {
 	const struct daemon_options *options;
 	int lock, namespace_lock, links;
@@ -61,10 +67,10 @@ struct daemon {
 	unsigned expire_retry_ms;
 	unsigned run_ms; /* how long the last run took */
 	unsigned long long run_end_ms;
-	size_t n_missing; /* qdiscs at the last look */
-	uint64_t refused; /* digest of what was told of interfaces that are left alone */
-	bool removed;     /* everything of ours is gone already */
-	bool stopped;     /* `stop` has done all that comes at the end */
+	struct told missing; /* qdiscs at the last look */
+	uint64_t refused;    /* digest of what was told of interfaces that are left alone */
+	bool removed;        /* everything of ours is gone already */
+	bool stopped;        /* `stop` has done all that comes at the end */
 };
 
 static struct timeval milliseconds(uint64_t ms)
@@ -361,22 +367,40 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 	(void)event_del(d->link_event); /* or it would fire for ever */
 }
 
+static bool was_told(const struct told *t, const char *text)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (strcmp(t->v[i], text) == 0)
+			return true;
+	return false;
+}
+
 /* Nobody tells when a qdisc is taken away. */
 static void look_for_missing(struct daemon *d)
 {
 	const struct reload_result *now = shaper_current(d->shaper);
 	struct arena *a = arena_new();
+	struct told told = {.a = arena_new()};
 	struct missing m;
 
-	if (missing_read(a, shaper_nl(d->shaper), now->plan, &m) < 0)
-		m.n = d->n_missing; /* the next look will show */
-	else if (m.n > d->n_missing)
-		for (size_t i = 0; i < m.n; i++)
-			log_warning("%s: %s; nothing is paced there until `qosctl reload`", m.v[i].hook->ifname,
-				    m.v[i].text);
-	else if (!m.n && d->n_missing)
+	if (missing_read(a, shaper_nl(d->shaper), now->plan, &m) < 0) { /* the next look will show */
+		arena_free(told.a);
+		arena_free(a);
+		return;
+	}
+	for (size_t i = 0; i < m.n; i++) {
+		const struct plan_hook *h = m.v[i].hook;
+		const char *text = arena_printf(told.a, "%s: %s; nothing is %s there until `qosctl reload`", h->ifname,
+						m.v[i].text, h->hook->type == POLICY_HTB ? "queued" : "paced");
+
+		if (!was_told(&d->missing, text))
+			log_warning("%s", text);
+		*vec_add(told.a, &told) = text;
+	}
+	if (!m.n && d->missing.n)
 		log_info("all qdiscs are in their places again");
-	d->n_missing = m.n;
+	arena_free(d->missing.a);
+	d->missing = told;
 	arena_free(a);
 }
 
@@ -1103,6 +1127,7 @@ static void release(struct daemon *d)
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
 			event_free(events[i]);
+	arena_free(d->missing.a);
 	learn_free(d->learn);
 	keys_free(d->keys);
 	meter_free(d->meter);

@@ -12,15 +12,21 @@ struct reader {
 	VEC(struct kobj_qdisc) there;
 };
 
-static bool paces(const struct plan_hook *h)
+static bool is_tree(const struct plan_hook *h)
 {
-	return h->hook && h->engine == ENGINE_FQ && h->ifindex;
+	return h->hook->type == POLICY_HTB;
+}
+
+/* Without qdiscs of ours there is nothing that could be missing. */
+static bool queues(const struct plan_hook *h)
+{
+	return h->hook && h->ifindex && (h->engine == ENGINE_FQ || is_tree(h));
 }
 
 bool missing_can_be(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->hooks.n; i++)
-		if (paces(&plan->hooks.v[i]))
+		if (queues(&plan->hooks.v[i]))
 			return true;
 	return false;
 }
@@ -67,14 +73,16 @@ static const char *fault(struct reader *r, const struct kobj_qdisc *wanted)
  * which the next plan sees. */
 static void look_at(struct reader *r, const struct plan *plan, const struct plan_hook *h, struct missing *out)
 {
+	int ifindex = is_tree(h) ? plan_htb_device(plan, h, NULL) : h->ifindex;
 	char name[IF_NAMESIZE];
-	bool root_is_gone = !if_indextoname((unsigned)h->ifindex, name);
+	bool root_is_gone = !if_indextoname((unsigned)ifindex, name);
 
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		const struct kobj *o = &plan->objects.v[i];
 		const char *text;
 
-		if ((o->kind != KOBJ_QDISC && o->kind != KOBJ_LEAF) || o->qdisc.ifindex != h->ifindex ||
+		/* the queues of type edt are leaves, of which there are few; classes may have ten thousand */
+		if ((o->kind != KOBJ_QDISC && (o->kind != KOBJ_LEAF || is_tree(h))) || o->qdisc.ifindex != ifindex ||
 		    o->qdisc.parent == TC_H_CLSACT || root_is_gone)
 			continue;
 		text = fault(r, &o->qdisc);
@@ -91,7 +99,7 @@ int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct
 
 	*out = (struct missing){0};
 	for (size_t i = 0; i < plan->hooks.n && !err; i++)
-		if (paces(&plan->hooks.v[i]))
+		if (queues(&plan->hooks.v[i]))
 			look_at(&r, plan, &plan->hooks.v[i], out);
 	return err;
 }

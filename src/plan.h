@@ -106,6 +106,10 @@ uint32_t plan_elements_room(size_t n);
 uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc);
 uint32_t plan_htb_root(const struct plan_hook *h, uint32_t shard);
 
+/* Where a hook of type htb has its tree: the interface, or the ifb that stands for its ingress, whose name *ifb is then
+ * (else NULL; ifb may be NULL). 0: it is not there. */
+int plan_htb_device(const struct plan *plan, const struct plan_hook *h, const char **ifb);
+
 /* "wan0-ingress" with what bpffs forbids in names (dots) written as %2e, and likewise what is no visible ASCII: the
  * name is also in JSON, which takes UTF-8 only, and interfaces may have any bytes. */
 const char *plan_hook_name(struct arena *a, const char *ifname, enum direction dir);

@@ -24,6 +24,24 @@ uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc)
 	return TC_H_MAKE(KOBJ_SHARD(pc->shard), minor_of(h, pc));
 }
 
+int plan_htb_device(const struct plan *plan, const struct plan_hook *h, const char **ifb)
+{
+	if (ifb)
+		*ifb = NULL;
+	if (!h->hook->via_ifb)
+		return h->ifindex;
+	for (size_t i = 0; i < plan->objects.n; i++) {
+		const struct kobj *o = &plan->objects.v[i];
+
+		if (o->kind != KOBJ_LINK || strcmp(o->link.of, h->ifname))
+			continue;
+		if (ifb)
+			*ifb = o->link.name;
+		return o->link.ifindex;
+	}
+	return 0;
+}
+
 /* The first of the classes: every policy of htb has a rate. */
 uint32_t plan_htb_root(const struct plan_hook *h, uint32_t shard)
 {

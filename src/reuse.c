@@ -84,17 +84,6 @@ static bool is_htb(const struct plan_hook *h)
 	return h->hook && h->hook->type == POLICY_HTB && h->n_classes;
 }
 
-/* The device with the tree; 0: it is not there. */
-static int device_of(const struct plan *plan, const struct plan_hook *h)
-{
-	if (!h->hook->via_ifb)
-		return h->ifindex;
-	for (size_t i = 0; i < plan->objects.n; i++)
-		if (plan->objects.v[i].kind == KOBJ_LINK && !strcmp(plan->objects.v[i].link.of, h->ifname))
-			return plan->objects.v[i].link.ifindex;
-	return 0;
-}
-
 static struct handles_base *find_base(struct reading *r, uint32_t classid)
 {
 	uint32_t minor = TC_H_MIN(classid);
@@ -142,7 +131,7 @@ static void read_hook(struct nl *nl, const struct plan *plan, struct handles *h,
 	}
 	if (!r)
 		return;
-	r->ifindex = device_of(plan, hook);
+	r->ifindex = plan_htb_device(plan, hook, NULL);
 	r->hook = hook;
 	/* What cannot be read counts as 0: then too much is shown, and nothing is lost. */
 	for (uint32_t shard = hook->n_shards ? 1 : 0; r->ifindex && shard <= hook->n_shards; shard++)
@@ -216,7 +205,7 @@ static bool was_made(const struct all_made *all, enum kobj_kind kind, int ifinde
 
 static void drop_bases(const struct plan *plan, struct handles *h, struct plan_hook *hook, const struct all_made *made)
 {
-	int ifindex = device_of(plan, hook);
+	int ifindex = plan_htb_device(plan, hook, NULL);
 	char space[256];
 
 	for (size_t i = 0; ifindex && i < hook->n_classes; i++) {

@@ -61,22 +61,9 @@ static void put_counters(json_t *j, const uint64_t *counters, const char *const 
 		json_object_set_new(j, names[i], wire_count(counters[i]));
 }
 
-/* Where a hook of type htb has its tree: on the interface, or on the ifb that stands for its ingress. */
-struct device {
-	const char *ifb; /* its name; NULL: on the interface itself */
-	int ifindex;     /* 0: not there */
-};
-
-static struct device device_of(const struct view *v, const struct plan_hook *h)
+static int device_of(const struct view *v, const struct plan_hook *h)
 {
-	const struct kobj_set *objects = &v->now->plan->objects;
-
-	if (!h->hook->via_ifb)
-		return (struct device){NULL, h->ifindex};
-	for (size_t i = 0; i < objects->n; i++)
-		if (objects->v[i].kind == KOBJ_LINK && strcmp(objects->v[i].link.of, h->ifname) == 0)
-			return (struct device){objects->v[i].link.name, objects->v[i].link.ifindex};
-	return (struct device){0};
+	return plan_htb_device(v->now->plan, h, NULL);
 }
 
 /* Departure times are given, and fq keeps to them. */
@@ -98,7 +85,7 @@ static void read_counts(struct view *v)
 
 	for (size_t i = 0; i < p->hooks.n; i++) {
 		const struct plan_hook *h = &p->hooks.v[i];
-		int ifindex = is_htb(h) ? device_of(v, h).ifindex : 0;
+		int ifindex = is_htb(h) ? device_of(v, h) : 0;
 
 		if (!ifindex)
 			continue;
@@ -289,8 +276,9 @@ static json_t *taught_by(const struct view *v, const char *ifname)
 /* Who does it: an engine of police, or the queues of a device. */
 static void put_way(const struct view *v, json_t *j, const struct plan_hook *h)
 {
-	const char *ifb = device_of(v, h).ifb;
+	const char *ifb;
 
+	(void)plan_htb_device(v->now->plan, h, &ifb);
 	if (!is_htb(h))
 		json_object_set_new(j, "engine", json_string(engine_name(h->engine)));
 	if (ifb)
@@ -330,10 +318,10 @@ static json_t *interface_row(const struct view *v, const struct plan_hook *h, co
 		put_rate(j, "rate_bps", h->hook->root->rate_Bps);
 		put_way(v, j, h);
 	}
-	if (is_paced(h)) {
+	if (is_paced(h))
 		put_waits(j, h);
+	if (is_paced(h) || is_htb(h))
 		json_object_set_new(j, "missing", missing_of(missing, h));
-	}
 	if (h->dir == DIR_INGRESS)
 		json_object_set_new(j, "learns", taught_by(v, h->ifname));
 	if (*h->refused)
@@ -581,7 +569,7 @@ static json_t *pass_row(struct view *v, const struct plan_hook *h)
 
 static json_t *class_rows(struct view *v, const struct plan_hook *h)
 {
-	int ifindex = device_of(v, h).ifindex;
+	int ifindex = device_of(v, h);
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < h->n_classes; i++)
@@ -603,7 +591,7 @@ static size_t count_tops(const struct plan_hook *h, uint32_t shard)
 /* A row a shard: its part of the rate, what it sent, and what of that came into another queue than its class's. */
 static json_t *shard_rows(const struct view *v, const struct plan_hook *h)
 {
-	int ifindex = device_of(v, h).ifindex;
+	int ifindex = device_of(v, h);
 	json_t *rows = json_array();
 
 	for (uint32_t i = 1; i <= h->n_shards; i++) {
@@ -1058,7 +1046,7 @@ static void put_rates(const struct view *v, json_t *j, const struct plan_hook *h
 
 static json_t *class_stats(struct view *v, const struct plan_hook *h)
 {
-	int ifindex = device_of(v, h).ifindex;
+	int ifindex = device_of(v, h);
 	json_t *rows = json_array();
 
 	for (size_t i = 0; i < h->n_classes; i++) {
@@ -1185,7 +1173,7 @@ static json_t *class_counted(struct view *v, const struct candidate *one)
 	put_rates(v, j, one->h, one->c->number, NULL);
 	if (is_htb(one->h)) {
 		put_classified(v, j, one->h, one->c);
-		put_drops(v, j, device_of(v, one->h).ifindex, plan_htb_class(one->h, one->c));
+		put_drops(v, j, device_of(v, one->h), plan_htb_class(one->h, one->c));
 	} else {
 		put_class_counters(v, j, one->h, one->c->number, counts_policer(v->counts, one->c->police_index),
 				   FIRST_COUNTERS);

@@ -176,6 +176,25 @@ check "an ifb that somebody took down is up again" within 5 is_whole ppp0
 ip -n "$prefix-router" link delete "$(ifb_of ppp0)"
 check "one that somebody deleted is there again" within 5 is_whole ppp0
 
+# ---- a tree that somebody took away ----
+
+missing() # INTERFACE DIRECTION
+{
+	ctl a --json show interfaces |
+		jq -r --arg i "$1" --arg d "$2" '.interfaces[] | select(.interface == $i and .direction == $d).missing[]'
+}
+check "nothing is missing" equal "$(missing wan0 egress)$(missing wan0 ingress)" ""
+at router tc qdisc replace dev wan0 root handle 9: pfifo limit 9
+check "another qdisc in its place is told of" equal "$(missing wan0 egress)" "htb at the root is gone, pfifo is in its place"
+check "the tree of the ifb is where it was" equal "$(missing wan0 ingress)" ""
+check "the log tells" within 15 grep -q "wan0: htb at the root is gone" "$dir/a/log"
+at router tc qdisc delete dev wan0 root
+at router tc qdisc delete dev "$(ifb_of wan0)" root
+check "so it is with that of the ifb" equal "$(missing wan0 ingress)" "htb at the root is gone"
+check "reload puts both back" exits 0 ctl a reload
+check "and nothing is missing again" equal "$(missing wan0 egress)$(missing wan0 ingress)" ""
+check "nor to be done" plan_is_empty a
+
 # ---- another namespace ----
 
 ip -n "$prefix-router" link set ppp3 netns "$prefix-other"
