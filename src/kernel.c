@@ -116,9 +116,11 @@ static int prepare(void *ctx, const struct step *s, struct request **fwd, struct
 	return err;
 }
 
+/* What brings a program begins a run of its own: see catch_up(). */
 static bool together(const struct request *a, const struct request *b)
 {
-	return a->kind == b->kind && (a->path == b->path || (a->path && b->path && !strcmp(a->path, b->path)));
+	return a->kind == b->kind && !a->prog == !b->prog &&
+	       (a->path == b->path || (a->path && b->path && !strcmp(a->path, b->path)));
 }
 
 static size_t up_to(long at, size_t max)
@@ -271,6 +273,7 @@ static int send_requests(struct real *k, struct request *const *r, size_t n,
 {
 	struct nlmsghdr **msgs = xcalloc(n, sizeof(struct nlmsghdr *));
 	size_t sent = 0;
+	bool has_words = true; /* text is about the first refusal that counts */
 	int err = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -279,13 +282,18 @@ static int send_requests(struct real *k, struct request *const *r, size_t n,
 	}
 	while (sent < n && !err) {
 		(void)nl_batch(k->nl, msgs + sent, n - sent, result + sent, text, size); /* each has its result */
+		has_words = true;
 		for (; sent < n && result[sent] != -ECANCELED; sent++) {
-			if (counts(r[sent], result[sent]))
+			if (result[sent] && counts(r[sent], result[sent])) {
 				result[sent] = 0;
+				has_words &= err != 0; /* the batch's words were about this one */
+			}
 			if (!err)
 				err = result[sent];
 		}
 	}
+	if (!has_words)
+		text[0] = '\0';
 	free(msgs);
 	return err;
 }

@@ -568,10 +568,11 @@ static void statistics_of_every_cpu_survive_more_classes(void **state)
 struct between {
 	const struct kernel *k; /* the real one */
 	int fd;                 /* of the map as it was */
+	size_t joined;          /* so many of the last requests are carried out together */
 	uint64_t counted;
 };
 
-/* One request after the other, and the program that is attached counts before each. */
+/* One request after the other but for the last, and the program that is attached counts before each. */
 static int commit_and_count(void *ctx, struct request *const *requests, size_t n, int *result, char *text, size_t size)
 {
 	int cpus = libbpf_num_possible_cpus(), err = 0;
@@ -579,10 +580,11 @@ static int commit_and_count(void *ctx, struct request *const *requests, size_t n
 	struct between *b = ctx;
 	uint32_t number = 5;
 
-	for (size_t i = 0; i < n && !err; i++) {
+	for (size_t i = 0, run; i < n && !err; i += run) {
+		run = n - i <= b->joined ? n - i : 1;
 		v[0].packets = ++b->counted;
 		assert_int_equal(bpf_map_update_elem(b->fd, &number, v, BPF_ANY), 0);
-		err = b->k->commit(b->k->ctx, &requests[i], 1, &result[i], text, size);
+		err = b->k->commit(b->k->ctx, &requests[i], run, &result[i], text, size);
 	}
 	free(v);
 	return err;
@@ -614,10 +616,9 @@ static void want_counting_hook(struct world *w, uint32_t classes, const char *pr
 }
 
 /* The program that is there goes on with the old maps until its filter is replaced, behind all other steps. */
-static void what_is_counted_during_an_apply_is_not_lost(void **state)
+static void count_during_an_apply(struct world *w, size_t joined)
 {
-	struct world *w = *state;
-	struct between b = {.k = w->k};
+	struct between b = {.k = w->k, .joined = joined};
 	struct kernel counting = {
 		.ctx = &b, .prepare = prepare_as_before, .commit = commit_and_count, .release = release_as_before};
 	int cpus = libbpf_num_possible_cpus();
@@ -633,6 +634,11 @@ static void what_is_counted_during_an_apply_is_not_lost(void **state)
 	b.fd = dup(map(w, HOOK "/stats"));
 	seen = world_observe(w);
 	want_counting_hook(w, 32, "classify [2]");
+	if (joined > 1) /* something to make right before the filter */
+		world_want(w, KOBJ_QDISC)->qdisc = (struct kobj_qdisc){.ifindex = (int)if_nametoindex("v0"),
+								       .handle = TC_H_MAKE(TC_H_CLSACT, 0),
+								       .parent = TC_H_CLSACT,
+								       .q.kind = QDISC_CLSACT};
 	kobj_set_sort(&w->want);
 	diff_build(w->a, &seen, &w->want, &steps);
 	assert_int_equal(apply_steps(&counting, &steps, &done, &why), 0);
@@ -642,6 +648,17 @@ static void what_is_counted_during_an_apply_is_not_lost(void **state)
 	assert_int_equal(v[0].packets, b.counted);
 	close(b.fd);
 	free(v);
+}
+
+static void what_is_counted_during_an_apply_is_not_lost(void **state)
+{
+	count_during_an_apply(*state, 1);
+}
+
+static void nor_where_requests_go_together(void **state)
+{
+	world_run("ip link add v0 type veth peer name v1");
+	count_during_an_apply(*state, 2);
 }
 
 /* Equal entries are in no step: they must come along with the map. Those that go must not keep others out. */
@@ -1218,6 +1235,7 @@ int main(void)
 		CASE(a_smaller_map_of_learned_addresses_keeps_those_seen_last),
 		CASE(statistics_of_every_cpu_survive_more_classes),
 		CASE(what_is_counted_during_an_apply_is_not_lost),
+		CASE(nor_where_requests_go_together),
 		CASE(entries_come_along_into_a_map_of_another_size),
 		CASE(fewer_classes_than_the_array_had_are_taken_back),
 		CASE(entries_that_are_refused_as_a_whole_are_not_counted),
