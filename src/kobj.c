@@ -108,6 +108,14 @@ void kobj_set_sort(struct kobj_set *s)
 		assert(kobj_cmp(&s->v[i - 1], &s->v[i]) < 0);
 }
 
+bool kobj_set_has_link(const struct kobj_set *s, int ifindex)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i].kind == KOBJ_LINK && s->v[i].link.ifindex == ifindex)
+			return true;
+	return false;
+}
+
 static bool is_qdisc(struct kobj *key, int ifindex, uint32_t parent)
 {
 	key->kind = KOBJ_QDISC;

@@ -169,6 +169,8 @@ int kobj_cmp(const struct kobj *a, const struct kobj *b);
 void kobj_sort(struct kobj *v, size_t n);
 /* Sorts and asserts that no key is there twice. */
 void kobj_set_sort(struct kobj_set *s);
+/* Is the device an ifb of the set, in any order? */
+bool kobj_set_has_link(const struct kobj_set *s, int ifindex);
 
 /* What o hangs on and cannot be without, as an object with the key of that: a filter's clsact, a class's parent, a
  * qdisc's link. false: nothing that is ours. A leaf hangs on a class, or where there is none on the mq at the root. */

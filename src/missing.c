@@ -3,13 +3,27 @@
 
 #include <linux/pkt_sched.h>
 #include <net/if.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "tc_qdisc.h"
 
+/* A device that queues for a hook. */
+struct device {
+	int ifindex;
+	const struct plan_hook *hook;
+};
+
+/* A qdisc that is looked at, and what has its place. */
+struct place {
+	const struct kobj_qdisc *wanted;
+	struct kobj_qdisc there;
+	bool taken;
+};
+
 struct reader {
 	struct arena *a;
-	VEC(struct kobj_qdisc) there;
+	VEC(struct device) devices; /* by ifindex */
+	VEC(struct place) places;   /* by ifindex and parent: of a device the root is the last */
 };
 
 static bool is_tree(const struct plan_hook *h)
@@ -23,6 +37,11 @@ static bool queues(const struct plan_hook *h)
 	return h->hook && h->ifindex && (h->engine == ENGINE_FQ || is_tree(h));
 }
 
+static int device_of(const struct plan *plan, const struct plan_hook *h)
+{
+	return is_tree(h) ? plan_htb_device(plan, h, NULL) : h->ifindex;
+}
+
 bool missing_can_be(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->hooks.n; i++)
@@ -31,75 +50,122 @@ bool missing_can_be(const struct plan *plan)
 	return false;
 }
 
+/* ---- what is looked at ---- */
+
+static int cmp_device(const void *a, const void *b)
+{
+	const struct device *x = a, *y = b;
+
+	return (x->ifindex > y->ifindex) - (x->ifindex < y->ifindex);
+}
+
+static int cmp_place(const void *a, const void *b)
+{
+	const struct kobj_qdisc *x = ((const struct place *)a)->wanted, *y = ((const struct place *)b)->wanted;
+
+	if (x->ifindex != y->ifindex)
+		return x->ifindex < y->ifindex ? -1 : 1;
+	return (x->parent > y->parent) - (x->parent < y->parent);
+}
+
+/* The queues of type edt are leaves, of which there are few; those of classes may be ten thousand. */
+static bool is_looked_at(const struct reader *r, const struct kobj *o)
+{
+	const struct device key = {.ifindex = o->qdisc.ifindex}, *d;
+
+	if ((o->kind != KOBJ_QDISC && o->kind != KOBJ_LEAF) || o->qdisc.parent == TC_H_CLSACT)
+		return false;
+	d = bsearch(&key, r->devices.v, r->devices.n, sizeof(key), cmp_device);
+	return d && (o->kind == KOBJ_QDISC || !is_tree(d->hook));
+}
+
+static void collect(struct reader *r, const struct plan *plan)
+{
+	for (size_t i = 0; i < plan->hooks.n; i++)
+		if (queues(&plan->hooks.v[i]))
+			*vec_add(r->a, &r->devices) =
+				(struct device){device_of(plan, &plan->hooks.v[i]), &plan->hooks.v[i]};
+	qsort(r->devices.v, r->devices.n, sizeof(*r->devices.v), cmp_device);
+	for (size_t i = 0; i < plan->objects.n; i++)
+		if (is_looked_at(r, &plan->objects.v[i]))
+			vec_add(r->a, &r->places)->wanted = &plan->objects.v[i].qdisc;
+	if (r->places.n)
+		qsort(r->places.v, r->places.n, sizeof(*r->places.v), cmp_place);
+}
+
 static int note(void *ctx, const struct kobj_qdisc *q, uint32_t drops)
 {
-	struct reader *r = ctx;
+	const struct reader *r = ctx;
+	const struct place key = {.wanted = q};
+	struct place *p = bsearch(&key, r->places.v, r->places.n, sizeof(key), cmp_place);
 
 	(void)drops;
-	*vec_add(r->a, &r->there) = *q;
+	if (p) {
+		p->there = *q;
+		p->taken = true;
+	}
 	return 0;
 }
 
-static const struct kobj_qdisc *find(const struct reader *r, const struct kobj_qdisc *wanted)
-{
-	for (size_t i = 0; i < r->there.n; i++)
-		if (r->there.v[i].ifindex == wanted->ifindex && r->there.v[i].parent == wanted->parent)
-			return &r->there.v[i];
-	return NULL;
-}
+/* ---- what is wrong with it ---- */
 
-static const char *place(struct arena *a, const struct kobj_qdisc *q)
+/* An mq has no parameters, and how many trees are below it their own places tell. */
+static bool is_as_wanted(const struct place *p)
 {
-	return q->parent == TC_H_ROOT ? "at the root" : arena_printf(a, "of queue %u", TC_H_MIN(q->parent));
+	return p->there.handle == p->wanted->handle &&
+	       (p->wanted->q.kind == QDISC_MQ || qdisc_same(&p->there.q, &p->wanted->q));
 }
 
 /* NULL: it is as it was planned. */
-static const char *fault(struct reader *r, const struct kobj_qdisc *wanted)
+static const char *fault(struct arena *a, const struct place *p)
 {
-	const char *name = qdisc_name(wanted->q.kind), *where = place(r->a, wanted);
-	const struct kobj_qdisc *q = find(r, wanted);
+	const char *name = qdisc_name(p->wanted->q.kind), *where = "at the root";
 
-	if (!q)
-		return arena_printf(r->a, "%s %s is gone", name, where);
-	if (q->q.kind != wanted->q.kind)
-		return arena_printf(r->a, "%s %s is gone, %s is in its place", name, where,
-				    q->q.kind == QDISC_OTHER ? q->q.other : qdisc_name(q->q.kind));
-	if (q->handle != wanted->handle || !qdisc_same(&q->q, &wanted->q))
-		return arena_printf(r->a, "%s %s is not as it was put there", name, where);
-	return NULL;
+	if (p->wanted->parent != TC_H_ROOT)
+		where = arena_printf(a, "of queue %u", TC_H_MIN(p->wanted->parent));
+	if (!p->taken)
+		return arena_printf(a, "%s %s is gone", name, where);
+	if (p->there.q.kind != p->wanted->q.kind)
+		return arena_printf(a, "%s %s is gone, %s is in its place", name, where,
+				    p->there.q.kind == QDISC_OTHER ? p->there.q.other : qdisc_name(p->there.q.kind));
+	return is_as_wanted(p) ? NULL : arena_printf(a, "%s %s is not as it was put there", name, where);
 }
 
-/* What hangs on a qdisc that is missing is missing with it, and need not be told; nor what went with its interface,
+/* What hangs on a root that is missing is missing with it, and need not be told; nor what went with its interface,
  * which the next plan sees. */
-static void look_at(struct reader *r, const struct plan *plan, const struct plan_hook *h, struct missing *out)
+static void look_at(struct reader *r, const struct plan_hook *h, int ifindex, struct missing *out)
 {
-	int ifindex = is_tree(h) ? plan_htb_device(plan, h, NULL) : h->ifindex;
+	const struct kobj_qdisc root = {.ifindex = ifindex, .parent = TC_H_ROOT};
+	const struct place key = {.wanted = &root},
+			   *last = bsearch(&key, r->places.v, r->places.n, sizeof(key), cmp_place);
 	char name[IF_NAMESIZE];
-	bool root_is_gone = !if_indextoname((unsigned)ifindex, name);
 
-	for (size_t i = 0; i < plan->objects.n; i++) {
-		const struct kobj *o = &plan->objects.v[i];
-		const char *text;
+	if (!last || !if_indextoname((unsigned)ifindex, name))
+		return;
+	for (size_t i = (size_t)(last - r->places.v) + 1; i-- > 0 && r->places.v[i].wanted->ifindex == ifindex;) {
+		const char *text = fault(r->a, &r->places.v[i]);
 
-		/* the queues of type edt are leaves, of which there are few; classes may have ten thousand */
-		if ((o->kind != KOBJ_QDISC && (o->kind != KOBJ_LEAF || is_tree(h))) || o->qdisc.ifindex != ifindex ||
-		    o->qdisc.parent == TC_H_CLSACT || root_is_gone)
+		if (!text)
 			continue;
-		text = fault(r, &o->qdisc);
-		if (text)
-			*vec_add(r->a, out) = (struct missing_qdisc){h, text};
-		root_is_gone = text && o->qdisc.parent == TC_H_ROOT;
+		*vec_add(r->a, out) = (struct missing_qdisc){h, text};
+		if (&r->places.v[i] == last)
+			return;
 	}
 }
 
 int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct missing *out)
 {
 	struct reader r = {.a = a};
-	int err = missing_can_be(plan) ? tc_qdisc_drops(nl, note, &r) : 0;
+	int err = 0;
 
 	*out = (struct missing){0};
-	for (size_t i = 0; i < plan->hooks.n && !err; i++)
+	if (!missing_can_be(plan))
+		return 0;
+	collect(&r, plan);
+	if (r.places.n)
+		err = tc_qdisc_drops(nl, note, &r);
+	for (size_t i = 0; i < plan->hooks.n && r.places.n && !err; i++)
 		if (queues(&plan->hooks.v[i]))
-			look_at(&r, plan, &plan->hooks.v[i], out);
+			look_at(&r, &plan->hooks.v[i], device_of(plan, &plan->hooks.v[i]), out);
 	return err;
 }

@@ -941,17 +941,23 @@ static bool needs_root(const struct planner *p, const struct model_hook *m)
 	return m->type == POLICY_HTB || (m->type == POLICY_EDT && p->in->has_leaf[QDISC_FQ]);
 }
 
+bool plan_has_foreign_ingress(const struct planner *p, int ifindex)
+{
+	const struct kobj *there = p->in->observed ? find_qdisc(p->in->observed, ifindex, TC_H_CLSACT) : NULL;
+
+	return there && there->qdisc.q.kind == QDISC_INGRESS;
+}
+
 /* Somebody else's qdisc has the place of ours: for an interface that the policy names that is an error, see plan_adopt.
  * One that only a glob fits, or that comes while the policy is in force, must not keep the others from being shaped. */
 static const char *why_refused(struct planner *p, const struct model_interface *iface, const struct model_hook *m,
 			       const struct link *l)
 {
-	const struct kobj *root, *ingress;
+	const struct kobj *root;
 
 	if (!m || m->dir != DIR_EGRESS || (!iface->glob && !p->in->follows) || !p->in->observed)
 		return "";
-	ingress = find_qdisc(p->in->observed, l->ifindex, TC_H_CLSACT);
-	if (ingress && ingress->qdisc.q.kind == QDISC_INGRESS)
+	if (plan_has_foreign_ingress(p, l->ifindex))
 		return foreign_ingress(p->a, l->name);
 	root = find_qdisc(p->in->observed, l->ifindex, TC_H_ROOT);
 	if (needs_root(p, m) && root && tc_qdisc_is_foreign(&root->qdisc) && p->in->model->takeover == TAKEOVER_REFUSE)
@@ -1105,7 +1111,8 @@ void plan_adopt(struct arena *a, struct plan *plan, struct diag *d, const struct
 			continue;
 		if (there->qdisc.q.kind == QDISC_INGRESS)
 			adopt_ingress(a, plan, d, o, there);
-		else if (tc_qdisc_is_foreign(&there->qdisc) && there->qdisc.handle && takeover == TAKEOVER_REFUSE)
+		else if (tc_qdisc_is_foreign(&there->qdisc) && there->qdisc.handle && takeover == TAKEOVER_REFUSE &&
+			 !kobj_set_has_link(&plan->objects, o->qdisc.ifindex))
 			diag_error(d, o->pos, "foreign-qdisc", "%s", foreign_root(a, o->what, &there->qdisc));
 	}
 }

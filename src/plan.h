@@ -95,7 +95,7 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
 
 /* What is there already and not ours. An `ingress` qdisc where clsact is wanted is taken as it is, since ingress
  * filters live on it as well; for egress that is an error at the line that wants it. A root qdisc that somebody set up
- * where an htb is wanted is an error unless takeover says replace. observed is sorted. */
+ * where an htb is wanted is an error unless takeover says replace, but for an ifb of ours. observed is sorted. */
 void plan_adopt(struct arena *a, struct plan *plan, struct diag *d, const struct kobj_set *observed,
 		enum takeover takeover);
 

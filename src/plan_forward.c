@@ -166,6 +166,13 @@ static void want_hook(struct planner *p, const struct model_forwarding *f)
 		plan_add_waiting(p, f->ifname);
 		return;
 	}
+	if (f->dir == DIR_EGRESS && p->in->follows && plan_has_foreign_ingress(p, l->ifindex)) {
+		diag_warning(p->d, pos, "foreign-qdisc",
+			     "%s has an ingress qdisc that is not ours; until it is gone nothing is forwarded on its "
+			     "egress",
+			     f->ifname);
+		return;
+	}
 	at.ifindex = l->ifindex;
 	spec->kind = PROG_FORWARD;
 	spec->conf.ingress = f->dir == DIR_INGRESS;

@@ -24,16 +24,34 @@ uint32_t plan_htb_class(const struct plan_hook *h, const struct plan_class *pc)
 	return TC_H_MAKE(KOBJ_SHARD(pc->shard), minor_of(h, pc));
 }
 
+/* Of a sorted set, in which there may be a hundred thousand entries of maps before it. */
+static size_t first_of_kind(const struct kobj_set *s, enum kobj_kind kind)
+{
+	size_t from = 0, to = s->n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (s->v[middle].kind < kind)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
 int plan_htb_device(const struct plan *plan, const struct plan_hook *h, const char **ifb)
 {
 	if (ifb)
 		*ifb = NULL;
 	if (!h->hook->via_ifb)
 		return h->ifindex;
-	for (size_t i = 0; i < plan->objects.n; i++) {
+	for (size_t i = first_of_kind(&plan->objects, KOBJ_LINK); i < plan->objects.n; i++) {
 		const struct kobj *o = &plan->objects.v[i];
 
-		if (o->kind != KOBJ_LINK || strcmp(o->link.of, h->ifname))
+		if (o->kind != KOBJ_LINK)
+			break;
+		if (strcmp(o->link.of, h->ifname))
 			continue;
 		if (ifb)
 			*ifb = o->link.name;

@@ -113,6 +113,11 @@ for i in 1 2 3 4; do
 	check "with a default" contains "$(at router tc class show dev wan0)" "class htb 510$i:fffe "
 done
 check "plan is empty" plan_is_empty a
+check "nothing is missing" equal "$(ctl a --json show interfaces | jq -c '[.interfaces[].missing[]]')" "[]"
+at router tc qdisc delete dev wan0 parent 5100:2
+check "a tree that somebody took away is" equal "$(ctl a --json show interfaces | jq -r '.interfaces[].missing[]')" \
+	"htb of queue 2 is gone"
+check "reload puts it back" exits 0 ctl a reload
 check "it says how many there are" contains "$(ctl a show interfaces)" "4 trees, one for each transmit queue"
 check "the largest class is in the first queue" equal "$(shard a) $(shard b) $(shard c) $(shard c3) $(shard rest)" \
 	"1 2 3 3 4"
