@@ -367,6 +367,14 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 	(void)event_del(d->link_event); /* or it would fire for ever */
 }
 
+static bool leaves_some(const struct plan *p)
+{
+	for (size_t i = 0; i < p->hooks.n; i++)
+		if (*p->hooks.v[i].refused)
+			return true;
+	return false;
+}
+
 static bool was_told(const struct told *t, const char *text)
 {
 	for (size_t i = 0; i < t->n; i++)
@@ -397,7 +405,7 @@ static void look_for_missing(struct daemon *d)
 			log_warning("%s", text);
 		*vec_add(told.a, &told) = text;
 	}
-	if (!m.n && d->missing.n)
+	if (!m.n && d->missing.n && !leaves_some(now->plan))
 		log_info("all qdiscs are in their places again");
 	arena_free(d->missing.a);
 	d->missing = told;
@@ -762,6 +770,19 @@ static json_t *set_flush(struct daemon *d, const char *set)
 }
 
 /* What is about a whole set and no single address. NULL: it is not such an action. */
+/* An edit may need a plan, as links do, and that may leave an interface alone. */
+static void follow_edit(struct daemon *d)
+{
+	const struct reload_result *now = shaper_current(d->shaper);
+
+	tell_refused(d, now);
+	if (leaves_named(now->plan) && !is_pending(d->replan)) {
+		d->retry_ms = RETRY_MIN_MS;
+		replan_in(d, RETRY_MIN_MS);
+	}
+	follow(d);
+}
+
 static json_t *set_whole(struct daemon *d, const char *set, const char *action, const json_t *args)
 {
 	json_t *answer = NULL;
@@ -772,7 +793,7 @@ static json_t *set_whole(struct daemon *d, const char *set, const char *action, 
 		answer = set_flush(d, set);
 	if (!answer)
 		return NULL;
-	follow(d);
+	follow_edit(d);
 	log_info("set %s %s: %s", set, action, json_object_get(answer, "error") ? "refused" : "done");
 	return answer;
 }
@@ -795,7 +816,7 @@ static json_t *cmd_set(void *ctx, const json_t *args)
 	if (text_prefix(address, &p, &why) < 0)
 		return wire_error(EXIT_USAGE, "\"%s\": %s", address, why);
 	answer = add ? set_add(d, name, &p, args) : set_del(d, name, &p);
-	follow(d);
+	follow_edit(d);
 	log_info("set %s %s %s: %s", name, action, address, json_object_get(answer, "error") ? "refused" : "done");
 	return answer;
 }
