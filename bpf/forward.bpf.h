@@ -404,10 +404,11 @@ static __always_inline int send_copy(struct __sk_buff *skb, __u32 ifindex, __u32
 __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, __u32 number, __u32 packets, __u32 bytes)
 {
 	const struct qosd_forward_conf *c = bpf_map_lookup_elem(&forwards, &number);
+	const struct qosd_target *now, *t;
 	struct bpf_redir_neigh nh = {};
 	struct qosd_forward_stats *s;
-	const struct qosd_target *t;
 	struct qosd_target_stats *ts;
+	struct qosd_target target;
 	__u32 rule, slot, hops;
 	int why;
 
@@ -416,10 +417,14 @@ __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, __u32 nu
 	rule = c->rule;
 	slot = c->target;
 	s = bpf_map_lookup_elem(&forwards_stats, &rule);
-	t = bpf_map_lookup_elem(&targets, &slot);
+	now = bpf_map_lookup_elem(&targets, &slot);
 	ts = bpf_map_lookup_elem(&targets_stats, &slot);
-	if (!s || !t || !ts || c->off || is_off(rule))
+	if (!s || !now || !ts || c->off || is_off(rule))
 		return c->mode == QOSD_FORWARD_CLONE ? GO_ON : TC_ACT_UNSPEC;
+	/* The daemon empties it when the device goes: one look for all that is done with this packet. */
+	target = *now;
+	t = &target;
+	asm volatile("" : : "r"(t) : "memory");
 	why = find_obstacle(skb, p, c, t);
 	if (why == NO_WHY && c->mode == QOSD_FORWARD_NEIGH)
 		why = c->nexthop ? find_given(skb, p, c, t, &nh) : find_route(skb, p, t, &nh);

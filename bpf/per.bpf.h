@@ -119,7 +119,9 @@ static __always_inline void *key_entry(struct act *a, __u32 number, const struct
 	return bpf_map_lookup_elem(map, key); /* another CPU may have been faster */
 }
 
-static __always_inline int key_find(struct act *a, __u32 number, const struct qosd_lpm *key, struct key_at *at)
+/* counting: the packet is seen here for the first time. */
+static __always_inline int key_find(struct act *a, __u32 number, const struct qosd_lpm *key, int counting,
+				    struct key_at *at)
 {
 	struct qosd_class_clock *shared = bpf_map_lookup_elem(&clock, &number);
 	__u32 cpu = bpf_get_smp_processor_id();
@@ -132,7 +134,8 @@ static __always_inline int key_find(struct act *a, __u32 number, const struct qo
 	at->stats = NULL;
 	if (!entry) {
 		at->last_ns = &shared->shared_ns;
-		__sync_fetch_and_add(&shared->shared_packets, a->wire.packets);
+		if (counting)
+			__sync_fetch_and_add(&shared->shared_packets, a->wire.packets);
 		return 0;
 	}
 	at->last_ns = &at->own->last_ns;
@@ -221,7 +224,7 @@ __noinline int charge_key(struct act *a, __u32 number)
 	if (!a->now)
 		a->now = bpf_ktime_get_ns();
 	rate = key_of(scratch, kc, &scratch->key);
-	if (key_find(a, number, &scratch->key, &at)) {
+	if (key_find(a, number, &scratch->key, 1, &at)) {
 		a->error = 1;
 		return VERDICT_PASS;
 	}
@@ -261,7 +264,7 @@ __noinline int settle_key(struct act *a, __u32 number, __u32 dropped)
 	if (!a || !c || !c->keyed || !kc || !scratch)
 		return 0;
 	rate = key_of(scratch, kc, &scratch->key);
-	if (key_find(a, number, &scratch->key, &at))
+	if (key_find(a, number, &scratch->key, 0, &at))
 		return 0;
 	rate = key_speed(&at, kc, rate);
 	if (dropped && rate && kc->kind == QOSD_KIND_EDT)

@@ -40,10 +40,12 @@ static __always_inline int is_bypassed(void)
 }
 
 /* ARP and the like are not IP. ND and DHCP are what keeps a link alive: never policed, whatever a policy says. Both
- * ends must be DHCP's, and ND must come from the link itself (RFC 4861); who sends something else in that guise comes
- * to what has_exemption_left() leaves. */
-static __always_inline int is_exempt(const struct packet *p)
+ * ends must be DHCP's, and ND must come from the link itself (RFC 4861), and neither is ever merged; who sends
+ * something else in that guise comes to what has_exemption_left() leaves. */
+static __always_inline int is_exempt(struct __sk_buff *skb, const struct packet *p)
 {
+	if (skb->gso_size)
+		return 0;
 	if (p->proto == IPPROTO_UDP && !p->v6)
 		return (p->sport == 67 || p->sport == 68) && (p->dport == 67 || p->dport == 68);
 	if (p->proto == IPPROTO_UDP)
@@ -251,7 +253,8 @@ int classify(struct __sk_buff *skb)
 	case PACKET_MALFORMED: hs->malformed++; return leave_alone(skb);
 	case PACKET_IP: break;
 	}
-	if (is_exempt(&p) && has_exemption_left()) {
+	/* Where the classifier runs again it has been found that this one is not. */
+	if (!hook.resume_class && is_exempt(skb, &p) && has_exemption_left()) {
 		hs->exempt++;
 		return leave_alone(skb);
 	}
@@ -318,7 +321,7 @@ int forward(struct __sk_buff *skb)
 
 	if (is_bypassed() || is_off(0))
 		return TC_ACT_UNSPEC;
-	if (parse_packet(skb, hook.l2_len, wants() | WANT_FORWARD, &p) != PACKET_IP || is_exempt(&p) ||
+	if (parse_packet(skb, hook.l2_len, wants() | WANT_FORWARD, &p) != PACKET_IP || is_exempt(skb, &p) ||
 	    match_rules(skb, &p, &b, 0))
 		return TC_ACT_UNSPEC;
 	first = first_rule(&b, 0);

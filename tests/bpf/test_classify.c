@@ -432,6 +432,8 @@ static void neighbour_discovery_and_dhcp_are_exempt(void **state)
 		p = packet_udp_frame(dhcp[i].v6 ? "fe80::1" : "0.0.0.0", dhcp[i].v6 ? "ff02::2" : "255.255.255.255",
 				     dhcp[i].sport, dhcp[i].dport);
 		assert_int_equal(class_of(&p, NULL), dhcp[i].exempt ? -1 : 2);
+		/* merged from many */
+		assert_int_equal(class_of(&p, &(struct __sk_buff){.gso_size = 10, .gso_segs = 2}), 2);
 	}
 	assert_int_equal(harness_hook_stats(&h).exempt, 5 + 5);
 }
@@ -573,7 +575,7 @@ static void put_learned(const char *address, uint64_t age_ns)
 
 static void look_for_members(bool clocked)
 {
-	struct qosd_set_conf conf = {.timeout_ns = 1500000000, .n_prefixes = 1};
+	struct qosd_set_conf conf = {.timeout_ns = 15000000000, .n_prefixes = 1};
 	struct literal l[] = {{.field = FIELD_SRC_SET, .set = &harness_sets[3]},
 			      {.field = FIELD_DST_SET, .set = &harness_sets[3]}};
 	static const struct {
@@ -591,7 +593,7 @@ static void look_for_members(bool clocked)
 	harness_set(&h, 3, &conf, 16);
 	h.spec.conf.clocked = clocked;
 	put_learned("10.0.0.1", 0);
-	put_learned("10.0.0.2", 1600000000);
+	put_learned("10.0.0.2", 16000000000);
 	put_learned("fd00::1", 0);
 	put_element("written", "10.0.0.3", 128);
 	put_element("prefixes", "10.7.0.0", 112);

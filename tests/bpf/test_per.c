@@ -309,6 +309,23 @@ static void who_finds_no_room_shares_a_clock(void **state)
 	assert_true(c.last_ns == 0);
 }
 
+/* What a class drops then has shared once. */
+static void what_shares_a_clock_is_counted_once(void **state)
+{
+	struct qosd_class_conf c = {.kind = QOSD_KIND_POLICE, .mult = 1, .burst_ns = 250};
+	struct qosd_class_clock k;
+	uint32_t number = 1;
+
+	(void)state;
+	load_class(c, keys(1000000, 1000000), 1);
+	PASSES("10.0.0.1", 100);
+	PASSES("10.0.0.2", 100);
+	DROPS("10.0.0.2", 1000); /* costs the class a second of its nanoseconds */
+	assert_false(has_key("10.0.0.2"));
+	assert_int_equal(bpf_map_lookup_elem(harness_map(&h, "hook/clock"), &number, &k), 0);
+	assert_int_equal(k.shared_packets, 2);
+}
+
 /* An element of one byte a second does not keep those of the class's rate away for as long as its packet takes. */
 static void those_who_share_a_clock_share_its_rate(void **state)
 {
@@ -494,6 +511,7 @@ int main(void)
 		TEST(an_element_that_is_a_prefix_is_one_key),
 		TEST(ipv4_is_not_in_a_prefix_of_ipv6),
 		TEST(who_finds_no_room_shares_a_clock),
+		TEST(what_shares_a_clock_is_counted_once),
 		TEST(those_who_share_a_clock_share_its_rate),
 		TEST(room_is_found_again),
 		TEST(every_address_departs_by_its_own_clock),

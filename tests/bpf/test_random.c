@@ -575,8 +575,10 @@ static bool is_discovery(const struct reading *p)
 	       p->f.icmp_type <= 137;
 }
 
-static bool is_exempt(const struct reading *p)
+static bool is_exempt(const struct reading *p, uint32_t gso_size)
 {
+	if (gso_size)
+		return false;
 	if (p->f.proto == IPPROTO_UDP)
 		return p->f.has_ports && is_dhcp(p->f.sport, p->f.family == 6) && is_dhcp(p->f.dport, p->f.family == 6);
 	return is_discovery(p);
@@ -879,7 +881,7 @@ static void classify_with(enum way way)
 			load_round(i / ROUND, way, &rules);
 		}
 		packets = next_packet(&run, h.spec.conf.l2_len, &reading, &kind);
-		exempt = kind == READ_IP && is_exempt(&reading);
+		exempt = kind == READ_IP && is_exempt(&reading, run.ctx.gso_size);
 		if (kind == READ_IP && !exempt)
 			number = class_of(rules, &reading.f);
 		if (!run_packet(h.prog, &run)) {
@@ -974,7 +976,7 @@ static void forward_goes_by_the_rule_that_was_worked_out(void **state)
 		if (i % ROUND == 0)
 			load_round(i / ROUND, WAY_POLICE, &rules);
 		packets = next_packet(&run, h.spec.conf.l2_len, &reading, &kind);
-		if (kind == READ_IP && !is_exempt(&reading))
+		if (kind == READ_IP && !is_exempt(&reading, run.ctx.gso_size))
 			number = class_of(rules, &reading.f);
 		if (!run_packet(h.prog, &run))
 			continue;
