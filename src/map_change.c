@@ -238,7 +238,8 @@ static int replace(struct map_change *m, enum map_time from, enum map_time to)
 
 void map_change_catch_up(struct map_change *m)
 {
-	/* What has a slot was taken by all programs at once; and what is in the slots of a map of maps by now may be new. */
+	/* What has a slot was taken by all programs at once; and what is in the slots of a map of maps by now may be
+	 * new. */
 	if (m->caught_up || !m->measured || m->at[MAP_BEFORE].fd < 0 || m->at[MAP_AFTER].fd < 0 ||
 	    *m->at[MAP_AFTER].map->outer || m->at[MAP_AFTER].map->type == BPF_MAP_TYPE_ARRAY_OF_MAPS)
 		return;

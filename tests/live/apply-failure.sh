@@ -14,7 +14,7 @@ sharing_up
 
 # tests/live/test_kernel makes every request fail, everywhere.
 step=1
-is_emulated && step=7
+is_emulated && step=15
 
 daemon_dir a
 policy=$dir/a/qosd.yaml

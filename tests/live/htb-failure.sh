@@ -4,7 +4,7 @@
 # Class trees, both ways: whichever request of an apply the kernel refuses, what was there before is there afterwards; and wherever
 # qosd is killed, the next one ends at the policy, and at nothing else.
 #
-#   QOSD_TEST_EVERY    1: every request (in software emulation each twentieth)
+#   QOSD_TEST_EVERY    1: every request (in software emulation each fortieth)
 #
 # variants: refused refused-changes killed killed-at-first
 # shellcheck source=lib.sh
@@ -23,7 +23,7 @@ ip -n "$prefix-box" link delete probe
 at box tc qdisc add dev w1 root fq_codel 2>/dev/null && aqm=yes && at box tc qdisc delete dev w1 root
 # Software emulation is slow: some of the steps, not all.
 every=1
-is_emulated && every=20
+is_emulated && every=40
 every=${QOSD_TEST_EVERY:-$every}
 
 daemon_dir a

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # A rate for each address, measured: ten subscribers send at once and each gets his own; policing in the program at a gigabit; and
-# with edt a subscriber who fills his queue in fq does not make the others wait, ten thousand of them, all in a few buckets.
+# with edt a subscriber who fills his queue in fq does not make the others wait, ten thousand of them, all in a few buckets; all in one
+# queue he does.
 #
 # variants: police edt
 # measures closely
@@ -145,6 +146,18 @@ p99_us()
 		awk '{ v[NR] = $1 * 1000 } END { printf "%d\n", v[int(NR * 0.99)] }'
 }
 
+# Sets idle and full.
+measure_beside_full()
+{
+	idle=$(p99_us)
+	fill
+	sleep 1.5
+	full=$(p99_us)
+	kill "$filling" 2>/dev/null
+	wait "$filling" 2>/dev/null
+	echo "# p99 of the round trip: $idle us idle, $full us beside a full queue"
+}
+
 keys()
 {
 	ctl a --json show keys | jq '[.keyed_classes[].keys[] | select(.key | startswith("10.8."))] | length'
@@ -156,18 +169,30 @@ if [ "$type" = edt ]; then
 	# All of them in two trees of fq.
 	at router tc qdisc change dev lan0 root fq buckets 2
 	for _ in 1 2 3; do
-		idle=$(p99_us)
-		fill
-		sleep 1.5
-		full=$(p99_us)
-		kill "$filling" 2>/dev/null
-		wait "$filling" 2>/dev/null
-		echo "# p99 of the round trip: $idle us idle, $full us beside a full queue"
+		measure_beside_full
 		between "$full" 1 $((idle * 3)) >/dev/null && break
 		sleep 1
 	done
 	check "one who fills his queue has losses" between \
 		"$(ctl a --json show keys | jq '.keyed_classes[].keys[] | select(.key == "10.8.255.1") | .drop_packets')" 1 100000
 	check "and nobody else waits longer: p99 within three times that of an idle line" between "$full" 1 $((idle * 3))
+	# He, the ten who had TCP, and their class; who sent one packet did not wait.
+	ctl a --json stats --top 30 --sort delay >"$dir/top.json"
+	check "he is among those that wait longest" contains "$(jq -r '.top[].key' "$dir/top.json")" '^10\.8\.255\.1$'
+	check "the longest first" equal "$(jq -c '[.top[].delay_us]' "$dir/top.json")" "$(jq -c '[.top[].delay_us] | sort | reverse' "$dir/top.json")"
+	check "and more than a millisecond" between "$(jq '.top[] | select(.key == "10.8.255.1") | .delay_us' "$dir/top.json")" 1000 100000
+	# All of them in one queue of fq: there they do wait, and this test sees it.
+	one_queue="where fq does not tell them apart, everybody waits"
+	if [ "$(printf '%s\n' 6.7 "$(uname -r)" | sort -V | head -n 1)" = 6.7 ]; then
+		skip "$one_queue" "since Linux 6.7 fq sends what is due past all that waits for its time"
+	else
+		at router tc qdisc change dev lan0 root fq orphan_mask 0
+		for _ in 1 2 3; do
+			measure_beside_full
+			[ "$full" -le $((idle * 3)) ] || break
+			sleep 1
+		done
+		check "$one_queue" between "$full" $((idle * 3 + 1)) 10000000
+	fi
 fi
 finish

@@ -24,10 +24,14 @@ check "qosd starts" start_qosd d router
 
 # ---- everybody his own ----
 
-# Packets of 1400 bytes, far more in a moment than a bucket of the slow ones holds.
+# Packets of 1400 bytes, far more in a moment than a bucket of the slow ones holds. All at once, or the first would be forgotten
+# before the last is through where the machine is slow.
+pinging=()
 for i in {1..10}; do
-	at lan ping -q -c 100 -i 0.002 -s 1400 -I "10.7.0.$i" 10.7.0.100 >/dev/null
+	at lan ping -q -c 100 -i 0.002 -s 1400 -I "10.7.0.$i" 10.7.0.100 >/dev/null &
+	pinging+=($!)
 done
+wait "${pinging[@]}"
 
 # One key of the daemon's answer.
 key() # ADDRESS FIELD
@@ -45,6 +49,36 @@ check "ten keys are counted" equal "$(subscribers)" 10
 check "the slow one has drops" [ "$(key 10.7.0.1 drop_packets)" -gt 0 ]
 check "the fast one has none" equal "$(key 10.7.0.10 drop_packets)" 0
 check "what came is counted for each" equal "$(key 10.7.0.5 packets)" 100
+
+# ---- who has most ----
+
+# Of the first three, class or key, from the daemon's answer: "NAME VALUE" a line.
+top() # SORT FIELD
+{
+	ctl d --json stats --top 3 --sort "$1" >"$dir/top.json"
+	jq -r --arg f "$2" '.top[] | "\(.key // .class) \(.[$f])"' "$dir/top.json"
+}
+
+check "most drops: the class, then the slowest" equal "$(top drops drop_packets | cut -d' ' -f1 | head -n 2 | paste -sd' ')" "all 10.7.0.1"
+check "as many as he had" equal "$(jq '.top[1].drop_packets' "$dir/top.json")" "$(key 10.7.0.1 drop_packets)"
+check "and who comes next has no more" between "$(jq '.top[2].drop_packets' "$dir/top.json")" 0 "$(jq '.top[1].drop_packets' "$dir/top.json")"
+
+# Packets of 1442 bytes, at most a hundred a second from one, five from another.
+# Not by at: what is killed would be its subshell.
+pinging=()
+for ping in "10.7.0.10 -i 0.01" "10.7.0.9 -i 0.2"; do
+	# shellcheck disable=SC2086 # arguments
+	nsenter --net="/run/netns/$prefix-lan" ping -q -w 60 -s 1400 -I $ping 10.7.0.100 >/dev/null &
+	pinging+=($!)
+done
+sleep 2
+top rate rate_1s_bps >"$dir/rates"
+kill "${pinging[@]}"
+check "highest rate: the class, then who sends most" equal "$(cut -d' ' -f1 "$dir/rates" | paste -sd' ')" "all 10.7.0.10 10.7.0.9"
+mapfile -t bps < <(cut -d' ' -f2 "$dir/rates")
+check "the first has at most what he sends" between "${bps[1]:-}" 80000 1400000
+check "so has the second" between "${bps[2]:-}" 1000 150000
+check "and the class what both have" between "${bps[0]:-}" $(((bps[1] + bps[2]) * 8 / 10)) $(((bps[1] + bps[2]) * 12 / 10))
 
 # ---- edits ----
 
@@ -86,6 +120,19 @@ live_edit()
 		plan_is_empty d && ctl d set subscribers del 10.7.3.1 && plan_is_empty d
 }
 check "a live edit leaves nothing to be done" live_edit
+
+# ---- more classes, and more keys ----
+
+grown()
+{
+	local i
+	sed -i 's/max: 64/max: 128/' "$dir/d/qosd.yaml"
+	for i in {1..20}; do
+		sed -i "s/^    classes:/&\n      - {name: c$i, rate: 1mbit, match: [{dport: $i}]}/" "$dir/d/qosd.yaml"
+	done
+	ctl d reload && plan_is_empty d
+}
+check "what needs larger maps of both is one reload" grown
 
 # ---- time ----
 

@@ -4,6 +4,8 @@
  * what the kernel then tells of both must be equal, field by field. Needs root, htb, ifb and iproute2 (77 without).
  *
  * Usage: test_differential [TREES [SEED]]
+ *
+ *   QOSD_TREES   how many, where none are given (220)
  */
 #include <errno.h>
 #include <jansson.h>
@@ -296,6 +298,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(trees_are_those_of_tc)};
 
+	if (getenv("QOSD_TREES"))
+		n_trees = atoi(getenv("QOSD_TREES"));
 	if (argc > 1)
 		n_trees = atoi(argv[1]);
 	if (argc > 2)
