@@ -186,7 +186,7 @@ struct {
 
 /* What the routes said of a flow in this jiffy, asked by this CPU, in a place that the flow's ends give: packets come
  * in trains, and all but the first of one need not ask. */
-#define ROUTED_MAX 64
+#define ROUTED_MAX 256
 
 struct flow {
 	struct qosd_addr src, dst;

@@ -446,8 +446,8 @@ static void routes_are_asked_for_each_flow(void **state)
 {
 	struct packet_buf p = udp_packet(0, 9), longer = udp_packet(0, 9);
 	/* in the same place of the cache as p's */
-	struct packet_buf other = packet_udp_frame("10.0.0.1", "10.0.0.66", 5, 9);
-	struct packet_buf port = udp_packet(0, 9 + 64);
+	struct packet_buf other = packet_udp_frame("10.0.0.1", "10.0.1.2", 5, 9);
+	struct packet_buf port = udp_packet(0, 9 + 256);
 
 	(void)state;
 	to_host(&other);
