@@ -45,10 +45,13 @@
 #define TOP_MAX        10000
 #define NAMESPACE_LOCK "qosd" /* abstract socket, one a network namespace */
 
-/* What the log said last of something that lasts. */
+/* What the log said of qdiscs that are missing, for as long as they are. */
+struct loss {
+	const char *text, *ifname;
+};
 struct told {
 	struct arena *a;
-	VEC(const char *);
+	VEC(struct loss);
 };
 
 struct daemon {
@@ -145,19 +148,28 @@ static void tell_refused(struct daemon *d, const struct reload_result *r)
 
 	d->refused = DIGEST_START;
 	for (size_t i = 0; i < p->hooks.n; i++)
-		if (*p->hooks.v[i].refused)
-			d->refused = digest_bytes(d->refused, p->hooks.v[i].refused, strlen(p->hooks.v[i].refused));
+		d->refused = digest_bytes(d->refused, p->hooks.v[i].refused, strlen(p->hooks.v[i].refused));
+	for (size_t i = 0; i < p->forwards.n; i++)
+		d->refused = digest_bytes(d->refused, p->forwards.v[i].refused, strlen(p->forwards.v[i].refused));
 	for (size_t i = 0; i < p->hooks.n && d->refused != before; i++)
 		if (*p->hooks.v[i].refused)
 			log_warning("%s: %s is not shaped: %s", diag_where(r->diag, p->hooks.v[i].hook->pos),
 				    p->hooks.v[i].ifname, p->hooks.v[i].refused);
+	for (size_t i = 0; i < p->forwards.n && d->refused != before; i++)
+		if (*p->forwards.v[i].refused)
+			log_warning("%s: forwarding rule %s does nothing: %s",
+				    diag_where(r->diag, p->forwards.v[i].rule->pos), p->forwards.v[i].rule->name,
+				    p->forwards.v[i].refused);
 }
 
-/* Is one of them named by the policy? It must be shaped as soon as it can be. */
+/* Nobody tells when what is in the way of an interface with a name of its own is gone: it is tried again. */
 static bool leaves_named(const struct plan *p)
 {
 	for (size_t i = 0; i < p->hooks.n; i++)
 		if (*p->hooks.v[i].refused && !p->hooks.v[i].iface->glob)
+			return true;
+	for (size_t i = 0; i < p->forwards.n; i++)
+		if (*p->forwards.v[i].refused)
 			return true;
 	return false;
 }
@@ -367,20 +379,37 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 	(void)event_del(d->link_event); /* or it would fire for ever */
 }
 
-static bool leaves_some(const struct plan *p)
+static bool was_told(const struct told *t, const char *text)
 {
-	for (size_t i = 0; i < p->hooks.n; i++)
-		if (*p->hooks.v[i].refused)
+	for (size_t i = 0; i < t->n; i++)
+		if (strcmp(t->v[i].text, text) == 0)
 			return true;
 	return false;
 }
 
-static bool was_told(const struct told *t, const char *text)
+static void tell_missing(struct told *t, const struct told *before, const struct missing_qdisc *m)
 {
-	for (size_t i = 0; i < t->n; i++)
-		if (strcmp(t->v[i], text) == 0)
-			return true;
-	return false;
+	const struct plan_hook *h = m->hook;
+	const char *text = arena_printf(t->a, "%s%s: %s; nothing is %s there until `qosctl reload`", h->ifname,
+					h->dir == DIR_INGRESS ? " ingress" : "", m->text,
+					h->hook->type == POLICY_HTB ? "queued" : "paced");
+
+	if (!was_told(before, text))
+		log_warning("%s", text);
+	*vec_add(t->a, t) = (struct loss){text, arena_strdup(t->a, h->ifname)};
+}
+
+/* Of an interface that is left alone nothing is looked at: what was told of it still holds. */
+static void keep_told(struct told *t, const struct told *before, const struct plan *p)
+{
+	for (size_t i = 0; i < before->n; i++)
+		for (size_t j = 0; j < p->hooks.n; j++) {
+			if (!*p->hooks.v[j].refused || strcmp(p->hooks.v[j].ifname, before->v[i].ifname) != 0)
+				continue;
+			*vec_add(t->a, t) = (struct loss){arena_strdup(t->a, before->v[i].text),
+							  arena_strdup(t->a, before->v[i].ifname)};
+			break;
+		}
 }
 
 /* Nobody tells when a qdisc is taken away. */
@@ -396,16 +425,10 @@ static void look_for_missing(struct daemon *d)
 		arena_free(a);
 		return;
 	}
-	for (size_t i = 0; i < m.n; i++) {
-		const struct plan_hook *h = m.v[i].hook;
-		const char *text = arena_printf(told.a, "%s: %s; nothing is %s there until `qosctl reload`", h->ifname,
-						m.v[i].text, h->hook->type == POLICY_HTB ? "queued" : "paced");
-
-		if (!was_told(&d->missing, text))
-			log_warning("%s", text);
-		*vec_add(told.a, &told) = text;
-	}
-	if (!m.n && d->missing.n && !leaves_some(now->plan))
+	for (size_t i = 0; i < m.n; i++)
+		tell_missing(&told, &d->missing, &m.v[i]);
+	keep_told(&told, &d->missing, now->plan);
+	if (!told.n && d->missing.n)
 		log_info("all qdiscs are in their places again");
 	arena_free(d->missing.a);
 	d->missing = told;
@@ -769,7 +792,6 @@ static json_t *set_flush(struct daemon *d, const char *set)
 	return n < 0 ? wire_error(EXIT_FAILED, "%s", why) : json_pack("{s:i}", "flushed", n);
 }
 
-/* What is about a whole set and no single address. NULL: it is not such an action. */
 /* An edit may need a plan, as links do, and that may leave an interface alone. */
 static void follow_edit(struct daemon *d)
 {
@@ -783,6 +805,7 @@ static void follow_edit(struct daemon *d)
 	follow(d);
 }
 
+/* What is about a whole set and no single address. NULL: it is not such an action. */
 static json_t *set_whole(struct daemon *d, const char *set, const char *action, const json_t *args)
 {
 	json_t *answer = NULL;

@@ -124,9 +124,11 @@ static const char *state_of(struct shaper *s, const struct plan_forward *f, cons
 		*why = "qosctl forward off";
 	if (**why)
 		return "off";
-	*why = f->away;
+	*why = *f->refused ? f->refused : f->away;
 	if (!links_by_name(shaper_links(s), f->rule->on))
 		return "waiting";
+	if (*f->refused)
+		return "refused";
 	return *f->away ? "away" : "on";
 }
 

@@ -941,11 +941,11 @@ static bool needs_root(const struct planner *p, const struct model_hook *m)
 	return m->type == POLICY_HTB || (m->type == POLICY_EDT && p->in->has_leaf[QDISC_FQ]);
 }
 
-bool plan_has_foreign_ingress(const struct planner *p, int ifindex)
+const char *plan_foreign_ingress(struct planner *p, const struct link *l)
 {
-	const struct kobj *there = p->in->observed ? find_qdisc(p->in->observed, ifindex, TC_H_CLSACT) : NULL;
+	const struct kobj *there = p->in->observed ? find_qdisc(p->in->observed, l->ifindex, TC_H_CLSACT) : NULL;
 
-	return there && there->qdisc.q.kind == QDISC_INGRESS;
+	return there && there->qdisc.q.kind == QDISC_INGRESS ? foreign_ingress(p->a, l->name) : "";
 }
 
 /* Somebody else's qdisc has the place of ours: for an interface that the policy names that is an error, see plan_adopt.
@@ -954,11 +954,13 @@ static const char *why_refused(struct planner *p, const struct model_interface *
 			       const struct link *l)
 {
 	const struct kobj *root;
+	const char *ingress;
 
 	if (!m || m->dir != DIR_EGRESS || (!iface->glob && !p->in->follows) || !p->in->observed)
 		return "";
-	if (plan_has_foreign_ingress(p, l->ifindex))
-		return foreign_ingress(p->a, l->name);
+	ingress = plan_foreign_ingress(p, l);
+	if (*ingress)
+		return ingress;
 	root = find_qdisc(p->in->observed, l->ifindex, TC_H_ROOT);
 	if (needs_root(p, m) && root && tc_qdisc_is_foreign(&root->qdisc) && p->in->model->takeover == TAKEOVER_REFUSE)
 		return foreign_root(p->a, l->name, &root->qdisc);

@@ -69,10 +69,11 @@ struct plan_hook {
 /* One forwarding rule as it was planned. */
 struct plan_forward {
 	const struct model_forward *rule;
-	uint32_t number;   /* of the name: counters, switch */
-	uint32_t redirect; /* the number of what it does: what its program looks up */
-	uint32_t slot;     /* of its target */
-	const char *away;  /* why the target can take no packet now, or "" */
+	uint32_t number;     /* of the name: counters, switch */
+	uint32_t redirect;   /* the number of what it does: what its program looks up */
+	uint32_t slot;       /* of its target */
+	const char *away;    /* why the target can take no packet now, or "" */
+	const char *refused; /* why its own interface is left alone, or "" */
 };
 
 struct plan_set {

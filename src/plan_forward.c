@@ -135,6 +135,7 @@ static void want_rule(struct planner *p, const struct model_forward *f)
 		.redirect = key,
 		.slot = (uint32_t)slot,
 		.away = away(links_by_name(p->in->links, f->dev), f->mode),
+		.refused = "",
 	};
 	warn_without_peer(p, f);
 	plan_want_entry(p, f->pos, arena_printf(p->a, "forwarding rule %s", f->name), maps_name(MAP_FORWARDS), &key,
@@ -153,6 +154,15 @@ static int name_rule(void *ctx, const struct model_class *c)
 	return 0; /* the kernel cannot do it, which was told */
 }
 
+/* The policy is in force, and no one interface may be an error. */
+static void leave_alone(struct planner *p, const struct model_forwarding *f, const char *why)
+{
+	for (size_t i = 0; i < p->plan->forwards.n; i++)
+		if (p->plan->forwards.v[i].rule->dir == f->dir && !strcmp(p->plan->forwards.v[i].rule->on, f->ifname))
+			p->plan->forwards.v[i].refused = why;
+	diag_warning(p->d, f->rules[0]->pos, "foreign-qdisc", "%s; until then nothing is forwarded there", why);
+}
+
 /* Behind whatever the policy has there. */
 static void want_hook(struct planner *p, const struct model_forwarding *f)
 {
@@ -161,16 +171,15 @@ static void want_hook(struct planner *p, const struct model_forwarding *f)
 	struct prog_spec *spec = arena_new_of(p->a, struct prog_spec);
 	struct plan_hook at = {.ifname = f->ifname, .dir = f->dir, .at = f->dir};
 	struct pos pos = f->rules[0]->pos;
+	const char *foreign;
 
 	if (!l) {
 		plan_add_waiting(p, f->ifname);
 		return;
 	}
-	if (f->dir == DIR_EGRESS && p->in->follows && plan_has_foreign_ingress(p, l->ifindex)) {
-		diag_warning(p->d, pos, "foreign-qdisc",
-			     "%s has an ingress qdisc that is not ours; until it is gone nothing is forwarded on its "
-			     "egress",
-			     f->ifname);
+	foreign = f->dir == DIR_EGRESS && p->in->follows ? plan_foreign_ingress(p, l) : "";
+	if (*foreign) {
+		leave_alone(p, f, foreign);
 		return;
 	}
 	at.ifindex = l->ifindex;

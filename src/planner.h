@@ -42,8 +42,8 @@ void plan_want_entry(struct planner *p, struct pos pos, const char *what, const 
 		     size_t key_size, const void *value, size_t value_size);
 /* A pinned map that is not one set's or hook's. */
 void plan_want_shared_map(struct planner *p, enum map_role role, bool measured);
-/* Is there an `ingress` qdisc, which has the place of a clsact and no egress? */
-bool plan_has_foreign_ingress(const struct planner *p, int ifindex);
+/* What is to be said of an `ingress` qdisc on l, which has the place of a clsact and no egress; or "". */
+const char *plan_foreign_ingress(struct planner *p, const struct link *l);
 void plan_want_clsact(struct planner *p, const struct plan_hook *h, struct pos pos);
 struct kobj_filter *plan_want_filter(struct planner *p, const struct plan_hook *h, struct pos pos, const char *what,
 				     const struct prog_spec *spec, uint16_t pref, uint32_t handle);

@@ -56,7 +56,7 @@ check "what came is counted for each" equal "$(key 10.7.0.5 packets)" 100
 top() # SORT FIELD
 {
 	ctl d --json stats --top 3 --sort "$1" >"$dir/top.json"
-	jq -r --arg f "$2" '.top[] | "\(.key // .class) \(.[$f])"' "$dir/top.json"
+	jq -r --arg f "$2" '.top[] | "\(.key // .class) \(.[$f] // 0)"' "$dir/top.json"
 }
 
 check "most drops: the class, then the slowest" equal "$(top drops drop_packets | cut -d' ' -f1 | head -n 2 | paste -sd' ')" "all 10.7.0.1"
@@ -71,8 +71,14 @@ for ping in "10.7.0.10 -i 0.01" "10.7.0.9 -i 0.2"; do
 	nsenter --net="/run/netns/$prefix-lan" ping -q -w 60 -s 1400 -I $ping 10.7.0.100 >/dev/null &
 	pinging+=($!)
 done
+two_send()
+{
+	top rate rate_1s_bps >"$dir/rates"
+	[ "$(awk '$2 > 0' "$dir/rates" | wc -l)" -eq 3 ]
+}
+within 30 two_send
 sleep 2
-top rate rate_1s_bps >"$dir/rates"
+two_send
 kill "${pinging[@]}"
 check "highest rate: the class, then who sends most" equal "$(cut -d' ' -f1 "$dir/rates" | paste -sd' ')" "all 10.7.0.10 10.7.0.9"
 mapfile -t bps < <(cut -d' ' -f2 "$dir/rates")

@@ -114,6 +114,7 @@ for i in 1 2 3 4; do
 done
 check "plan is empty" plan_is_empty a
 check "nothing is missing" equal "$(ctl a --json show interfaces | jq -c '[.interfaces[].missing[]]')" "[]"
+sleep "$(is_emulated && echo 10 || echo 1)" # until no plan is made any more
 at router tc qdisc delete dev wan0 parent 5100:2
 check "a tree that somebody took away is" equal "$(ctl a --json show interfaces | jq -r '.interfaces[].missing[]')" \
 	"htb of queue 2 is gone"

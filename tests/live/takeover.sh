@@ -22,6 +22,7 @@ rules() # INTERFACE-OR-NONE TAKEOVER
 	cat >"$policy" <<-END
 		version: 1
 		settings: {takeover: $2, on-stop: remove}
+		sets: {some: {elements: [10.9.9.1]}}
 		policies:
 		  p:
 		    type: htb
@@ -72,11 +73,11 @@ check "plan says so" contains "$(ctl a plan 2>&1)" "qosd.yaml:[0-9]+:[0-9]+: war
 check "reload says so" contains "$(ctl a reload 2>&1)" "warning: lan1 has a root qdisc pfifo 7:"
 check "the log says so" contains "$(cat "$dir/a/log")" "lan1 has a root qdisc pfifo 7:"
 cable router lan3 far e3
-check "one that appears is shaped" within 5 has_ours lan3
+check "one that appears is shaped" within 20 has_ours lan3
 ip -n "$prefix-router" link add name lan4 type veth peer name p4
 at router tc qdisc replace dev lan4 root handle 7: pfifo limit 77 2>/dev/null
 cable router lan5 far e5
-check "one more, after one that was not left to us" within 5 has_ours lan5
+check "one more, after one that was not left to us" within 20 has_ours lan5
 at router tc qdisc delete dev lan1 root
 ctl a reload >/dev/null
 check "without it, that one is shaped too" has_ours lan1
@@ -106,6 +107,39 @@ check "and one that comes after it is shaped" within 20 has_ours wan8
 check "a reload is told that it is an error" exits 6 ctl a reload
 at router tc qdisc delete dev wan9 root
 check "it is shaped, too, once that is gone" within 70 has_ours wan9
+
+# A live edit may need a plan.
+rules wan9 refuse
+ctl a reload >/dev/null
+ctl a set some add 10.9.9.2 >/dev/null
+: >"$dir/a/log"
+at router tc qdisc replace dev wan9 root handle 8: pfifo limit 99
+check "a live edit that needs a plan goes on beside one" exits 0 ctl a set some flush
+check "which is told" within 5 grep -q "qosd.yaml:[0-9]*:[0-9]*: wan9 is not shaped: wan9 has a root qdisc pfifo 8:" "$dir/a/log"
+at router tc qdisc delete dev wan9 root
+check "and mended when it is gone" within 70 has_ours wan9
+
+# ---- an egress hook that only forwards ----
+
+forward_state()
+{
+	ctl a --json show forward | jq -r '.forward[0].state'
+}
+is_forwarding()
+{
+	equal "$(forward_state)" on
+}
+rules wan9 refuse
+echo 'forward: [{name: out, on: fwd0, hook: egress, match: [{dst: 10.0.0.1}], redirect: {mode: clone, dev: lan0}}]' >>"$policy"
+ctl a reload >/dev/null
+ip -n "$prefix-router" link add name y0 type veth peer name py
+at router tc qdisc add dev y0 ingress
+ip -n "$prefix-router" link set y0 name fwd0
+check "a rule on the egress of what comes with an ingress qdisc is told of" within 20 grep -q \
+	"qosd.yaml:[0-9]*:[0-9]*: forwarding rule out does nothing: fwd0 has an ingress qdisc that is not ours" "$dir/a/log"
+check "show forward says that it is left alone" equal "$(forward_state)" refused
+at router tc qdisc delete dev fwd0 ingress
+check "and it is there once that is gone" within 70 is_forwarding
 
 # ---- replaced, and back ----
 
