@@ -128,7 +128,7 @@ written_is_there()
 	is_member a crowd 10.255.255.1 && is_member a crowd 10.255.255.2 && is_member a crowd 10.254.0.0/16
 }
 million=1000000
-is_emulated && million=100000
+is_emulated && million=30000
 flood() # FIRST
 {
 	at neigh timeout 200 "$spoof" eth0 "$1" "$million"
