@@ -73,11 +73,11 @@ check "plan says so" contains "$(ctl a plan 2>&1)" "qosd.yaml:[0-9]+:[0-9]+: war
 check "reload says so" contains "$(ctl a reload 2>&1)" "warning: lan1 has a root qdisc pfifo 7:"
 check "the log says so" contains "$(cat "$dir/a/log")" "lan1 has a root qdisc pfifo 7:"
 cable router lan3 far e3
-check "one that appears is shaped" within 20 has_ours lan3
+check "one that appears is shaped" within 5 has_ours lan3
 ip -n "$prefix-router" link add name lan4 type veth peer name p4
 at router tc qdisc replace dev lan4 root handle 7: pfifo limit 77 2>/dev/null
 cable router lan5 far e5
-check "one more, after one that was not left to us" within 20 has_ours lan5
+check "one more, after one that was not left to us" within 5 has_ours lan5
 at router tc qdisc delete dev lan1 root
 ctl a reload >/dev/null
 check "without it, that one is shaped too" has_ours lan1
