@@ -320,7 +320,7 @@ static void what_shares_a_clock_is_counted_once(void **state)
 	load_class(c, keys(1000000, 1000000), 1);
 	PASSES("10.0.0.1", 100);
 	PASSES("10.0.0.2", 100);
-	DROPS("10.0.0.2", 1000); /* costs the class a second of its nanoseconds */
+	DROPS("10.0.0.2", 1000); /* more than the burst of the class */
 	assert_false(has_key("10.0.0.2"));
 	assert_int_equal(bpf_map_lookup_elem(harness_map(&h, "hook/clock"), &number, &k), 0);
 	assert_int_equal(k.shared_packets, 2);
