@@ -531,17 +531,20 @@ static void on_terminate(evutil_socket_t fd, short what, void *arg)
 /* ---- commands -------------------------------------------------------------------------------------------------------
  */
 
-static json_t *result_answer(const struct reload_result *r)
+static json_t *result_answer(const struct daemon *d, const struct reload_result *r)
 {
 	json_t *j = r->exit ? wire_error(r->exit, "%s", r->error) : json_object();
+	const char *bypassed = show_bypassed(d->shaper);
 	json_t *changes = json_array();
 
 	for (size_t i = 0; i < r->n_changes; i++)
 		json_array_append_new(changes, wire_text(r->changes[i]));
 	json_object_set_new(j, "changes", changes);
 	json_object_set_new(j, "messages", wire_messages(r->diag));
-	if (*r->warning)
-		json_object_set_new(j, "warning", wire_text(r->warning));
+	if (*r->warning || *bypassed)
+		json_object_set_new(j, "warning",
+				    wire_text(arena_printf(r->arena, "%s%s%s", r->warning,
+							   *r->warning && *bypassed ? "; " : "", bypassed)));
 	return j;
 }
 
@@ -616,7 +619,7 @@ static json_t *cmd_plan(void *ctx, const json_t *args)
 {
 	struct daemon *d = ctx;
 	struct reload_result *r = shaper_plan(d->shaper);
-	json_t *j = result_answer(r);
+	json_t *j = result_answer(d, r);
 
 	(void)args;
 	reload_result_free(r);
@@ -637,7 +640,7 @@ static json_t *cmd_reload(void *ctx, const json_t *args)
 		return wire_error(EXIT_USAGE, "confirm_s is a number of seconds, %d to %d", WIRE_CONFIRM_MIN,
 				  WIRE_CONFIRM_MAX);
 	r = reload(d, ctl_user(d->ctl, who, sizeof(who)), (uint32_t)seconds);
-	j = result_answer(r);
+	j = result_answer(d, r);
 	if (r->applied)
 		put_outcome(d, j);
 	if (r->applied && confirm && !json_object_get(j, "note"))
@@ -671,7 +674,7 @@ static json_t *cmd_rollback(void *ctx, const json_t *args)
 	    (!json_is_integer(number) || json_integer_value(number) < 1 || json_integer_value(number) > UINT32_MAX))
 		return wire_error(EXIT_USAGE, "number is that of a policy, see `qosctl show history`");
 	r = rollback(d, ctl_user(d->ctl, who, sizeof(who)), (uint32_t)json_integer_value(number));
-	j = result_answer(r);
+	j = result_answer(d, r);
 	if (r->applied)
 		put_outcome(d, j);
 	discard(r);
@@ -809,6 +812,7 @@ static void follow_edit(struct daemon *d)
 static json_t *set_whole(struct daemon *d, const char *set, const char *action, const json_t *args)
 {
 	json_t *answer = NULL;
+	char who[64];
 
 	if (strcmp(action, "import") == 0)
 		answer = set_import(d, set, args);
@@ -817,7 +821,8 @@ static json_t *set_whole(struct daemon *d, const char *set, const char *action, 
 	if (!answer)
 		return NULL;
 	follow_edit(d);
-	log_info("set %s %s: %s", set, action, json_object_get(answer, "error") ? "refused" : "done");
+	log_info("set %s %s by %s: %s", set, action, ctl_user(d->ctl, who, sizeof(who)),
+		 json_object_get(answer, "error") ? "refused" : "done");
 	return answer;
 }
 
@@ -831,6 +836,7 @@ static json_t *cmd_set(void *ctx, const json_t *args)
 	const char *why;
 	struct prefix p;
 	json_t *answer = name && action ? set_whole(d, name, action, args) : NULL;
+	char who[64];
 
 	if (answer)
 		return answer;
@@ -840,7 +846,8 @@ static json_t *cmd_set(void *ctx, const json_t *args)
 		return wire_error(EXIT_USAGE, "\"%s\": %s", address, why);
 	answer = add ? set_add(d, name, &p, args) : set_del(d, name, &p);
 	follow_edit(d);
-	log_info("set %s %s %s: %s", name, action, address, json_object_get(answer, "error") ? "refused" : "done");
+	log_info("set %s %s %s by %s: %s", name, action, address, ctl_user(d->ctl, who, sizeof(who)),
+		 json_object_get(answer, "error") ? "refused" : "done");
 	return answer;
 }
 
@@ -849,6 +856,7 @@ static json_t *cmd_bypass(void *ctx, const json_t *args)
 	struct daemon *d = ctx;
 	int map = pins_map(shaper_pins(d->shaper), "bypass"), err;
 	uint32_t key = 0, on = json_is_true(json_object_get(args, "on"));
+	char who[64];
 
 	if (!json_is_boolean(json_object_get(args, "on")))
 		return wire_error(EXIT_USAGE, "bypass wants on: true or false");
@@ -856,9 +864,9 @@ static json_t *cmd_bypass(void *ctx, const json_t *args)
 	if (err)
 		return wire_error(EXIT_FAILED, "cannot write the bypass map: %s", strerror(-err));
 	if (on)
-		log_warning("bypass is on: nothing is shaped");
+		log_warning("bypass is on: nothing is shaped, as asked for by %s", ctl_user(d->ctl, who, sizeof(who)));
 	else
-		log_info("bypass is off");
+		log_info("bypass is off, as asked for by %s", ctl_user(d->ctl, who, sizeof(who)));
 	return json_pack("{s:b}", "bypass", on);
 }
 
@@ -868,6 +876,7 @@ static json_t *cmd_forward(void *ctx, const json_t *args)
 	struct daemon *d = ctx;
 	const char *rule;
 	json_t *answer;
+	char who[64];
 
 	if (!json_is_boolean(on))
 		return wire_error(EXIT_USAGE, "forward wants on: true or false");
@@ -875,8 +884,8 @@ static json_t *cmd_forward(void *ctx, const json_t *args)
 		return wire_error(EXIT_USAGE, "rule is the name of a forwarding rule");
 	answer = fastpath_switch(d->shaper, json_is_true(on), rule);
 	if (!json_object_get(answer, "error"))
-		log_info("forwarding%s%s is switched %s", rule ? " by rule " : "", rule ? rule : "",
-			 json_is_true(on) ? "on" : "off");
+		log_info("forwarding%s%s is switched %s, as asked for by %s", rule ? " by rule " : "", rule ? rule : "",
+			 json_is_true(on) ? "on" : "off", ctl_user(d->ctl, who, sizeof(who)));
 	return answer;
 }
 
@@ -1109,6 +1118,8 @@ static int first_run(struct daemon *d)
 			    n == -EINVAL ? "the file is damaged" : strerror(-n));
 	else if (n > 0)
 		log_info("%d learned addresses are back", n);
+	if (*show_bypassed(d->shaper))
+		log_warning("%s", show_bypassed(d->shaper));
 	follow(d);
 	start_timer(d->age, AGE_S * 1000);
 	start_timer(d->tick, TICK_MS);

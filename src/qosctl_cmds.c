@@ -21,6 +21,7 @@
 
 #define LOOK_S           30  /* how long the daemon may take to answer a question */
 #define CHANGE_S         120 /* and to change something */
+#define TOP_N            20  /* of stats --sort */
 #define TOP_MAX          10000
 #define GONE_S           10  /* and to end after it was told to stop */
 #define CONFIRM_S        120 /* to confirm a change, if nothing else is said */
@@ -42,6 +43,7 @@ enum flag { /* options that not every command takes */
 	    FLAG_CONFIG = 4,
 	    FLAG_CONFIRM = 8,
 	    FLAG_TOP = 16,
+	    FLAG_SORT = 32,
 };
 
 struct command {
@@ -106,6 +108,15 @@ static void complain_about(const json_t *answer)
 		complain("warning: %s", warning);
 	if (error)
 		complain("%s", error);
+}
+
+/* What was printed is out, or the command has failed. */
+static int printed(void)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return EXIT_DONE;
+	complain("cannot write to standard output");
+	return EXIT_FAILED;
 }
 
 /* Prints the answer, which it takes over, and says how the command ends. */
@@ -185,14 +196,10 @@ static int cmd_check(const struct cli *c, int argc, char **argv)
 			status = EXIT_INVALID;
 	json_object_set_new(answer, "exit", json_integer(status));
 	json_object_set_new(answer, "files", files);
-	if (c->json && out_print(stdout, answer, OUT_JSON) < 0)
-		status = EXIT_FAILED;
-	if ((fflush(stdout) || ferror(stdout)) && status == EXIT_DONE) {
-		complain("cannot write to standard output");
-		status = EXIT_FAILED;
-	}
+	if (c->json)
+		(void)out_print(stdout, answer, OUT_JSON); /* printed() sees whether it could */
 	json_decref(answer);
-	return status;
+	return printed() == EXIT_DONE ? status : status == EXIT_DONE ? EXIT_FAILED : status;
 }
 
 /* ---- the others -----------------------------------------------------------------------------------------------------
@@ -310,7 +317,8 @@ static int stats_top(const struct cli *c)
 	json_t *answer = NULL, *wait = NULL;
 
 	for (int tries = 0; tries < 3 && (!answer || wait); tries++) {
-		json_t *args = json_pack("{s:i, s:s}", "top", (int)c->top, "sort", c->sort ? c->sort : "rate");
+		json_t *args = json_pack("{s:i, s:s}", "top", (int)(c->top ? c->top : TOP_N), "sort",
+					 c->sort ? c->sort : "rate");
 
 		if (wait)
 			(void)usleep((useconds_t)json_integer_value(wait) * 1000); /* cut short: asks again earlier */
@@ -327,7 +335,7 @@ static int cmd_stats(const struct cli *c, int argc, char **argv)
 	size_t i;
 
 	if (c->sort && !c->top)
-		return usage_error("--sort goes with --top");
+		return argc ? usage_error("stats --sort takes no %s", argv[0]) : stats_top(c);
 	if (c->top)
 		return argc ? usage_error("stats --top takes no %s", argv[0]) : stats_top(c);
 
@@ -419,10 +427,7 @@ static int set_export(const struct cli *c, const char *name)
 		return finish(c, answer);
 	fputs(csv, stdout);
 	json_decref(answer);
-	if (fflush(stdout) == 0 && !ferror(stdout))
-		return EXIT_DONE;
-	complain("cannot write to standard output");
-	return EXIT_FAILED;
+	return printed();
 }
 
 /* import FILE, export, flush. -1: it is none of them. */
@@ -482,8 +487,9 @@ static int cmd_forward(const struct cli *c, int argc, char **argv)
 {
 	json_t *args;
 
-	if (MATCHES(argv[0], "show") && argc == 1)
-		return finish(c, ask(c, "show", json_pack("{s:s}", "what", "forward"), LOOK_S));
+	if (MATCHES(argv[0], "show"))
+		return argc == 2 ? usage_error("forward show takes no %s", argv[1])
+				 : finish(c, ask(c, "show", json_pack("{s:s}", "what", "forward"), LOOK_S));
 	if (!MATCHES(argv[0], "on") && !MATCHES(argv[0], "off"))
 		return usage_error("forward: \"%s\" is not on, off or show", argv[0]);
 	args = json_pack("{s:b}", "on", MATCHES(argv[0], "on"));
@@ -529,12 +535,12 @@ static int cmd_version(const struct cli *c, int argc, char **argv)
 
 	(void)argc;
 	(void)argv;
-	if (status != EXIT_DONE && status != EXIT_NOT_RUNNING)
-		return finish(c, answer);
-	j = json_pack("{s:i, s:s, s:O}", "exit", EXIT_DONE, "qosctl", PACKAGE_VERSION, "qosd",
-		      status == EXIT_DONE ? json_object_get(answer, "version") : json_null());
+	j = json_pack("{s:i, s:s, s:O}", "exit", status == EXIT_NOT_RUNNING ? EXIT_DONE : status, "qosctl",
+		      PACKAGE_VERSION, "qosd", status == EXIT_DONE ? json_object_get(answer, "version") : json_null());
 	if (status == EXIT_NOT_RUNNING && !c->json)
 		json_object_set_new(j, "qosd", json_string("not running"));
+	if (status != EXIT_DONE && status != EXIT_NOT_RUNNING)
+		json_object_set(j, "error", json_object_get(answer, "error"));
 	json_decref(answer);
 	return finish(c, j);
 }
@@ -551,48 +557,18 @@ static const struct command commands[] = {
 	{"show",
 	 "policy | effective | interfaces | classes | keys | filters | sets [NAME] | forward | capabilities | history",
 	 "what is in force, and what was", 1, 2, 0, cmd_show},
-	{"stats", "[interfaces]", "what was counted", 0, 1, FLAG_TOP, cmd_stats},
+	{"stats", "[interfaces]", "what was counted", 0, 1, FLAG_TOP | FLAG_SORT, cmd_stats},
 	{"set",
 	 "NAME add ADDRESS [up RATE] [down RATE] | NAME del ADDRESS | NAME import FILE | NAME export | NAME flush",
 	 "edit a set, over reloads too", 2, 7, 0, cmd_set},
 	{"bypass", "on | off | show", "let everything pass, or not", 1, 1, 0, cmd_bypass},
 	{"forward", "on [RULE] | off [RULE] | show", "the fast paths, or the stack for all", 1, 2, 0, cmd_forward},
 	{"stop", "", "end the daemon", 0, 0, 0, cmd_stop},
-	{"version", "", "", 0, 0, 0, cmd_version},
-	{"help", "", "", 0, 0, 0, cmd_help},
+	{"version", "", "qosctl's own and the daemon's", 0, 0, 0, cmd_version},
+	{"help", "[COMMAND]", "", 0, 1, 0, cmd_help},
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
-static int cmd_help(const struct cli *c, int argc, char **argv)
-{
-	(void)c;
-	(void)argc;
-	(void)argv;
-	puts("usage: qosctl [options] command\n");
-	for (size_t i = 0; i < N_COMMANDS; i++) {
-		printf("  %s%s%s\n", commands[i].name, *commands[i].args ? " " : "", commands[i].args);
-		if (*commands[i].help)
-			printf("        %s\n", commands[i].help);
-	}
-	puts("\n"
-	     "      --json          answers as JSON\n"
-	     "      --run-dir DIR   where the daemon's socket is (" WIRE_RUN_DIR ")\n"
-	     "  -c, --config FILE   check: the policy if no FILE is given (" WIRE_CONFIG ")\n"
-	     "      --effective     check: print what the policy means\n"
-	     "      --exit-code     plan: end with 1 if there is something to do\n"
-	     "      --top N         stats: the N classes and keys with the most\n"
-	     "      --sort WHAT     stats --top: by rate, drops or delay\n"
-	     "      --confirm[=SECONDS]\n"
-	     "                      reload: go back after so many seconds (120) unless confirmed\n"
-	     "\n"
-	     "exit codes: 0 done, 1 failed and what was there still is, 2 usage, 4 no permission,\n"
-	     "            6 the policy is invalid, 7 qosd is not running");
-	return EXIT_DONE;
-}
-
-/* ---- the command line -----------------------------------------------------------------------------------------------
- */
 
 static const struct command *find_command(const char *name)
 {
@@ -613,6 +589,47 @@ static int unknown_command(const char *name)
 		     : usage_error("there is no command %s", name);
 }
 
+static int cmd_help(const struct cli *c, int argc, char **argv)
+{
+	const struct command *k;
+
+	(void)c;
+	if (argc) {
+		k = find_command(argv[0]);
+		if (!k)
+			return unknown_command(argv[0]);
+		printf("usage: qosctl %s%s%s\n", k->name, *k->args ? " " : "", k->args);
+		if (*k->help)
+			printf("        %s\n", k->help);
+		return printed();
+	}
+	puts("usage: qosctl [options] command\n");
+	for (size_t i = 0; i < N_COMMANDS; i++) {
+		printf("  %s%s%s\n", commands[i].name, *commands[i].args ? " " : "", commands[i].args);
+		if (*commands[i].help)
+			printf("        %s\n", commands[i].help);
+	}
+	puts("\n"
+	     "      --json          answers as JSON\n"
+	     "      --run-dir DIR   where the daemon's socket is (" WIRE_RUN_DIR ")\n"
+	     "  -c, --config FILE   check: the policy if no FILE is given (" WIRE_CONFIG ")\n"
+	     "      --effective     check: print what the policy means\n"
+	     "      --exit-code     plan: end with 1 if there is something to do\n"
+	     "      --top N         stats: the N classes and keys with the most (20)\n"
+	     "      --sort WHAT     stats: those with the most rate, drops or delay\n"
+	     "      --confirm[=SECONDS]\n"
+	     "                      reload: go back after so many seconds (120) unless confirmed\n"
+	     "  -V, --version       qosctl's own version\n"
+	     "  -h, --help          this\n"
+	     "\n"
+	     "exit codes: 0 done, 1 failed and what was there still is, 2 usage, 4 no permission,\n"
+	     "            6 the policy is invalid, 7 qosd is not running");
+	return printed();
+}
+
+/* ---- the command line -----------------------------------------------------------------------------------------------
+ */
+
 static int run_command(const struct cli *c, unsigned flags, int argc, char **argv)
 {
 	const struct command *k;
@@ -628,11 +645,12 @@ static int run_command(const struct cli *c, unsigned flags, int argc, char **arg
 				   : flags & ~k->flags & FLAG_EFFECTIVE ? "--effective"
 				   : flags & ~k->flags & FLAG_CONFIRM   ? "--confirm"
 				   : flags & ~k->flags & FLAG_TOP       ? "--top"
+				   : flags & ~k->flags & FLAG_SORT      ? "--sort"
 									: "--config");
 	argc--;
 	argv++;
 	if (argc < k->min_args || (k->max_args >= 0 && argc > k->max_args))
-		return usage_error("usage: qosctl %s%s%s", k->name, *k->args ? " " : "", k->args);
+		return usage_error("wants: qosctl %s%s%s", k->name, *k->args ? " " : "", k->args);
 	return k->run(c, argc, argv);
 }
 
@@ -685,6 +703,8 @@ int qosctl_main(int argc, char **argv)
 			flags |= FLAG_EFFECTIVE;
 			break;
 		case OPT_CONFIRM:
+			if (!optarg && optind < argc && read_number(argv[optind], WIRE_CONFIRM_MAX, &number))
+				return usage_error("write --confirm=%s, without a space", argv[optind]);
 			number = CONFIRM_S;
 			if (optarg && (!read_number(optarg, WIRE_CONFIRM_MAX, &number) || number < WIRE_CONFIRM_MIN))
 				return usage_error("--confirm=%s: not a number of seconds from %d to %d", optarg,
@@ -702,11 +722,14 @@ int qosctl_main(int argc, char **argv)
 			if (!MATCHES(optarg, "rate") && !MATCHES(optarg, "drops") && !MATCHES(optarg, "delay"))
 				return usage_error("--sort %s: not rate, drops or delay", optarg);
 			c.sort = optarg;
-			flags |= FLAG_TOP;
+			flags |= FLAG_SORT;
 			break;
-		case 'V': puts("qosctl " PACKAGE_VERSION); return EXIT_DONE;
+		case 'V': puts("qosctl " PACKAGE_VERSION); return printed();
 		case 'h': return cmd_help(&c, 0, NULL);
-		default: return usage_error("%s is no option, or its value is missing", argv[optind - 1]);
+		default:
+			if (optopt > ' ' && optopt < OPT_JSON && optopt != 'c') /* a letter, among others perhaps */
+				return usage_error("-%c is no option", optopt);
+			return usage_error("%s is no option, or its value is missing", argv[optind - 1]);
 		}
 	}
 	return run_command(&c, flags, argc - optind, argv + optind);

@@ -190,6 +190,24 @@ static json_t *answer_in_force(const struct view *v)
 	return *in_force ? answer_of("in_force", wire_text(in_force)) : json_object();
 }
 
+/* Null: not known. */
+static json_t *bypass(struct shaper *s)
+{
+	int map = pins_map(shaper_pins(s), "bypass");
+	uint32_t key = 0, on = 0;
+
+	return map >= 0 && bpf_map_lookup_elem(map, &key, &on) == 0 ? json_boolean(on) : json_null();
+}
+
+const char *show_bypassed(struct shaper *s)
+{
+	json_t *on = bypass(s);
+	bool bypassed = json_is_true(on);
+
+	json_decref(on);
+	return bypassed ? "bypass is on: nothing is shaped" : "";
+}
+
 /* ---- policy ---------------------------------------------------------------------------------------------------------
  */
 
@@ -359,6 +377,8 @@ static json_t *show_interfaces(struct view *v)
 		json_array_append_new(list, j);
 	}
 	json_object_set_new(answer, "interfaces", list);
+	if (*show_bypassed(v->shaper))
+		json_object_set_new(answer, "warning", json_string(show_bypassed(v->shaper)));
 	return answer;
 }
 
@@ -960,17 +980,9 @@ static json_t *show_capabilities(struct view *v)
 	return j;
 }
 
-static json_t *bypass(struct view *v)
-{
-	int map = pins_map(shaper_pins(v->shaper), "bypass");
-	uint32_t key = 0, on = 0;
-
-	return map >= 0 && bpf_map_lookup_elem(map, &key, &on) == 0 ? json_boolean(on) : json_null();
-}
-
 static json_t *show_bypass(struct view *v)
 {
-	return answer_of("bypass", bypass(v));
+	return answer_of("bypass", bypass(v->shaper));
 }
 
 static json_t *show_forward(struct view *v)
@@ -1093,7 +1105,7 @@ static json_t *hook_stats(struct view *v, const struct plan_hook *h)
 json_t *show_stats(struct shaper *s, struct learn *l, const struct meter *m)
 {
 	struct view v = {.shaper = s, .learn = l, .now = shaper_current(s), .a = arena_new(), .meter = m};
-	json_t *hooks = json_array(), *sets = json_array(), *j = answer_of("bypass", bypass(&v));
+	json_t *hooks = json_array(), *sets = json_array(), *j = answer_of("bypass", bypass(v.shaper));
 
 	read_counts(&v);
 	for (size_t i = 0; i < v.now->plan->hooks.n; i++)

@@ -6,7 +6,7 @@
  *
  *   policy        files: [file, text]; in_force: a sentence, where they are not what the policy file was last
  *   effective     effective: canonical YAML with everything that was computed
- *   interfaces    interfaces: a row a hook; in_force as above
+ *   interfaces    interfaces: a row a hook; in_force as above; warning: while bypass is on
  *   classes       hooks: [interface, .., classes: the tree, "depth" is the row's place in it]
  *   filters       objects: [kind, object: in tc's words, for, where: FILE:LINE:COL]
  *   sets          sets: [name, .., counters, addresses: one row each]
@@ -25,6 +25,8 @@ struct learn;
 struct meter;
 struct shaper;
 
+/* A sentence that warns of it while bypass is on, else "". */
+const char *show_bypassed(struct shaper *s);
 /* args: {"what": .., "name": SET}. */
 json_t *show_answer(struct shaper *s, struct learn *l, const json_t *args);
 /* bypass, hooks: [.., counters, classes: [name, counters]], sets: counters. */

@@ -50,8 +50,12 @@ check "show of a set there is not exits with 1" exits 1 ctl a show sets nobody
 # Bypass.
 check "bypass on" exits 0 ctl a bypass on
 check "is shown" equal "$(ctl a --json bypass show | jq .bypass)" true
+check "show interfaces warns of it" contains "$(ctl a show interfaces 2>&1)" "^qosctl: warning: bypass is on: nothing is shaped$"
+check "plan does too" contains "$(ctl a --json plan | jq -r .warning)" "^bypass is on: nothing is shaped$"
+check "the log says who asked" contains "$(cat "$dir/a/log")" "bypass is on: nothing is shaped, as asked for by root"
 check "bypass off" exits 0 ctl a bypass off
 check "is shown too" equal "$(ctl a --json bypass show | jq .bypass)" false
+check "nobody warns any more" equal "$(ctl a --json show interfaces | jq .warning)" null
 
 # Who may do what.
 as() # GROUP COMMAND..
