@@ -95,5 +95,5 @@ unset "pid_of[a]"
 check "no filter is left" no_programs
 check "no qdisc but an empty clsact" equal "$(at router tc qdisc show dev wan0 | grep -v -E ' clsact | noqueue 0: ')" ""
 check "no device" fails contains "$(at router ip -o link show)" "qosd"
-check "no map" equal "$(find "$dir/a/pins" -name v2 2>/dev/null)" ""
+check "no map" equal "$(find "$dir/a/pins" -name "v[0-9]*" 2>/dev/null)" ""
 finish
