@@ -391,8 +391,7 @@ static void tell_missing(struct told *t, const struct told *before, const struct
 {
 	const struct plan_hook *h = m->hook;
 	const char *text = arena_printf(t->a, "%s%s: %s; nothing is %s there until `qosctl reload`", h->ifname,
-					h->dir == DIR_INGRESS ? " ingress" : "", m->text,
-					h->hook->type == POLICY_HTB ? "queued" : "paced");
+					h->dir == DIR_INGRESS ? " ingress" : "", m->text, m->lost);
 
 	if (!was_told(before, text))
 		log_warning("%s", text);

@@ -7,7 +7,7 @@
 
 #include "tc_qdisc.h"
 
-/* A device that queues for a hook. */
+/* A device that queues for a hook, or whose clsact its programs stand on. */
 struct device {
 	int ifindex;
 	const struct plan_hook *hook;
@@ -31,10 +31,14 @@ static bool is_tree(const struct plan_hook *h)
 	return h->hook->type == POLICY_HTB;
 }
 
-/* Without qdiscs of ours there is nothing that could be missing. */
+static bool is_there(const struct plan_hook *h)
+{
+	return h->ifindex && !*h->refused;
+}
+
 static bool queues(const struct plan_hook *h)
 {
-	return h->hook && h->ifindex && (h->engine == ENGINE_FQ || is_tree(h));
+	return h->hook && is_there(h) && (h->engine == ENGINE_FQ || is_tree(h));
 }
 
 static int device_of(const struct plan *plan, const struct plan_hook *h)
@@ -45,7 +49,7 @@ static int device_of(const struct plan *plan, const struct plan_hook *h)
 bool missing_can_be(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->hooks.n; i++)
-		if (queues(&plan->hooks.v[i]))
+		if (is_there(&plan->hooks.v[i]))
 			return true;
 	return false;
 }
@@ -73,8 +77,10 @@ static bool is_looked_at(const struct reader *r, const struct kobj *o)
 {
 	const struct device key = {.ifindex = o->qdisc.ifindex}, *d;
 
-	if ((o->kind != KOBJ_QDISC && o->kind != KOBJ_LEAF) || o->qdisc.parent == TC_H_CLSACT)
+	if (o->kind != KOBJ_QDISC && o->kind != KOBJ_LEAF)
 		return false;
+	if (o->qdisc.parent == TC_H_CLSACT)
+		return true;
 	d = bsearch(&key, r->devices.v, r->devices.n, sizeof(key), cmp_device);
 	return d && (o->kind == KOBJ_QDISC || !is_tree(d->hook));
 }
@@ -119,25 +125,33 @@ static bool is_as_wanted(const struct place *p)
 /* NULL: it is as it was planned. */
 static const char *fault(struct arena *a, const struct place *p)
 {
-	const char *name = qdisc_name(p->wanted->q.kind), *where = "at the root";
+	const char *name = qdisc_name(p->wanted->q.kind), *where = " at the root";
 
-	if (p->wanted->parent != TC_H_ROOT)
-		where = arena_printf(a, "of queue %u", TC_H_MIN(p->wanted->parent));
+	if (p->wanted->parent == TC_H_CLSACT)
+		where = "";
+	else if (p->wanted->parent != TC_H_ROOT)
+		where = arena_printf(a, " of queue %u", TC_H_MIN(p->wanted->parent));
 	if (!p->taken)
-		return arena_printf(a, "%s %s is gone", name, where);
+		return arena_printf(a, "%s%s is gone", name, where);
 	if (p->there.q.kind != p->wanted->q.kind)
-		return arena_printf(a, "%s %s is gone, %s is in its place", name, where,
+		return arena_printf(a, "%s%s is gone, %s is in its place", name, where,
 				    p->there.q.kind == QDISC_OTHER ? p->there.q.other : qdisc_name(p->there.q.kind));
-	return is_as_wanted(p) ? NULL : arena_printf(a, "%s %s is not as it was put there", name, where);
+	return is_as_wanted(p) ? NULL : arena_printf(a, "%s%s is not as it was put there", name, where);
+}
+
+static const struct place *find_place(const struct reader *r, int ifindex, uint32_t parent)
+{
+	const struct kobj_qdisc qdisc = {.ifindex = ifindex, .parent = parent};
+	const struct place key = {.wanted = &qdisc};
+
+	return bsearch(&key, r->places.v, r->places.n, sizeof(key), cmp_place);
 }
 
 /* What hangs on a root that is missing is missing with it, and need not be told; nor what went with its interface,
  * which the next plan sees. */
 static void look_at(struct reader *r, const struct plan_hook *h, int ifindex, struct missing *out)
 {
-	const struct kobj_qdisc root = {.ifindex = ifindex, .parent = TC_H_ROOT};
-	const struct place key = {.wanted = &root},
-			   *last = bsearch(&key, r->places.v, r->places.n, sizeof(key), cmp_place);
+	const struct place *last = find_place(r, ifindex, TC_H_ROOT);
 	char name[IF_NAMESIZE];
 
 	if (!last || !if_indextoname((unsigned)ifindex, name))
@@ -145,12 +159,22 @@ static void look_at(struct reader *r, const struct plan_hook *h, int ifindex, st
 	for (size_t i = (size_t)(last - r->places.v) + 1; i-- > 0 && r->places.v[i].wanted->ifindex == ifindex;) {
 		const char *text = fault(r->a, &r->places.v[i]);
 
-		if (!text)
+		if (!text || r->places.v[i].wanted->parent == TC_H_CLSACT)
 			continue;
-		*vec_add(r->a, out) = (struct missing_qdisc){h, text};
+		*vec_add(r->a, out) = (struct missing_qdisc){h, text, h->hook->type == POLICY_HTB ? "queued" : "paced"};
 		if (&r->places.v[i] == last)
 			return;
 	}
+}
+
+static void look_at_clsact(struct reader *r, const struct plan_hook *h, int ifindex, struct missing *out)
+{
+	const struct place *p = find_place(r, ifindex, TC_H_CLSACT);
+	const char *text = p ? fault(r->a, p) : NULL;
+	char name[IF_NAMESIZE];
+
+	if (text && if_indextoname((unsigned)ifindex, name))
+		*vec_add(r->a, out) = (struct missing_qdisc){h, text, "classified"};
 }
 
 int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct missing *out)
@@ -164,8 +188,16 @@ int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct
 	collect(&r, plan);
 	if (r.places.n)
 		err = tc_qdisc_drops(nl, note, &r);
-	for (size_t i = 0; i < plan->hooks.n && r.places.n && !err; i++)
-		if (queues(&plan->hooks.v[i]))
-			look_at(&r, &plan->hooks.v[i], device_of(plan, &plan->hooks.v[i]), out);
+	for (size_t i = 0; i < plan->hooks.n && r.places.n && !err; i++) {
+		const struct plan_hook *h = &plan->hooks.v[i];
+		int device = queues(h) ? device_of(plan, h) : 0;
+
+		if (device)
+			look_at(&r, h, device, out);
+		if (is_there(h))
+			look_at_clsact(&r, h, h->ifindex, out);
+		if (device && device != h->ifindex) /* an ifb, where it is classified */
+			look_at_clsact(&r, h, device, out);
+	}
 	return err;
 }

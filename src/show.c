@@ -338,7 +338,7 @@ static json_t *interface_row(const struct view *v, const struct plan_hook *h, co
 	}
 	if (is_paced(h))
 		put_waits(j, h);
-	if (is_paced(h) || is_htb(h))
+	if (h->ifindex)
 		json_object_set_new(j, "missing", missing_of(missing, h));
 	if (h->dir == DIR_INGRESS)
 		json_object_set_new(j, "learns", taught_by(v, h->ifname));

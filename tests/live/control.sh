@@ -57,6 +57,18 @@ check "bypass off" exits 0 ctl a bypass off
 check "is shown too" equal "$(ctl a --json bypass show | jq .bypass)" false
 check "nobody warns any more" equal "$(ctl a --json show interfaces | jq .warning)" null
 
+# Nobody tells when clsact is taken away.
+missing()
+{
+	ctl a --json show interfaces | jq -c '[.interfaces[] | .missing // [] | .[]] | unique'
+}
+check "nothing is missing" equal "$(missing)" "[]"
+at router tc qdisc del dev wan0 clsact
+check "clsact that somebody deleted is" equal "$(missing)" '["clsact is gone"]'
+check "the log tells of it" within 15 grep -q 'wan0 ingress: clsact is gone; nothing is classified there until' "$dir/a/log"
+check "a reload brings it back" exits 0 ctl a reload
+check "and all of it" equal "$(missing)$(ctl a --json plan | jq -c .changes)" "[][]"
+
 # Who may do what.
 as() # GROUP COMMAND..
 {
