@@ -121,17 +121,18 @@ contains() # TEXT PATTERN
 	grep -q -E -e "$2" <<<"$1" || { printf '%s\n' "nothing like $2 in:" "$1"; return 1; }
 }
 
-# Tries the command for so many seconds until it succeeds.
+# Tries the command for so many seconds until it succeeds, ever less often: where it is emulated, to look takes as long as to wait.
 within() # SECONDS COMMAND..
 {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1)) ms=100
 	shift
 	until "$@" >/dev/null 2>&1; do
 		if [ "$SECONDS" -ge "$end" ]; then
 			"$@"
 			return
 		fi
-		sleep 0.2
+		sleep "0.$ms"
+		ms=$((ms < 600 ? ms * 3 / 2 : 900))
 	done
 }
 
