@@ -174,6 +174,21 @@ static bool leaves_named(const struct plan *p)
 	return false;
 }
 
+static void replan_in(struct daemon *d, unsigned long long ms)
+{
+	d->replan_at_ms = now_ms() + ms;
+	start_timer(d->replan, ms);
+}
+
+/* After a run that may have left an interface alone; on_replan sees to it by itself. */
+static void try_left_again(struct daemon *d)
+{
+	if (!leaves_named(shaper_current(d->shaper)->plan) || is_pending(d->replan))
+		return;
+	d->retry_ms = RETRY_MIN_MS;
+	replan_in(d, RETRY_MIN_MS);
+}
+
 static void note_run(struct daemon *d, unsigned long long start_ms)
 {
 	d->run_end_ms = now_ms();
@@ -265,18 +280,14 @@ static struct reload_result *rollback(struct daemon *d, const char *who, uint32_
 	note_run(d, start);
 	settle(d, r);
 	log_result("rollback", r);
-	if (r->applied)
+	if (r->applied) {
 		log_warning("policy %u is in force again, as asked for by %s; %s is not, until the next reload",
 			    policy_in_force(d), who, d->options->paths.config);
+		try_left_again(d);
+	}
 	watch_waiting(d);
 	(void)sd_tell("READY=1");
 	return r;
-}
-
-static void replan_in(struct daemon *d, unsigned long long ms)
-{
-	d->replan_at_ms = now_ms() + ms;
-	start_timer(d->replan, ms);
 }
 
 /* After a link came, went or changed. Half of the time at most goes into runs, however often that happens. What waits
@@ -330,10 +341,12 @@ static void go_back(struct daemon *d)
 		return;
 	settle(d, r);
 	log_result("going back", r);
-	if (r->applied)
+	if (r->applied) {
 		log_warning("nobody has confirmed policy %u; policy %u is in force again, and %s is not until the next "
 			    "reload",
 			    unconfirmed, back_to, d->options->paths.config);
+		try_left_again(d);
+	}
 	discard(r);
 	if (!p->pending)
 		return;
@@ -800,10 +813,7 @@ static void follow_edit(struct daemon *d)
 	const struct reload_result *now = shaper_current(d->shaper);
 
 	tell_refused(d, now);
-	if (leaves_named(now->plan) && !is_pending(d->replan)) {
-		d->retry_ms = RETRY_MIN_MS;
-		replan_in(d, RETRY_MIN_MS);
-	}
+	try_left_again(d);
 	follow(d);
 }
 
@@ -1120,6 +1130,7 @@ static int first_run(struct daemon *d)
 	if (*show_bypassed(d->shaper))
 		log_warning("%s", show_bypassed(d->shaper));
 	follow(d);
+	try_left_again(d);
 	start_timer(d->age, AGE_S * 1000);
 	start_timer(d->tick, TICK_MS);
 	return EXIT_DONE;

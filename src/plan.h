@@ -22,7 +22,7 @@ struct plan_input {
 	uint32_t cpus;          /* possible ones */
 	struct plan_live *live; /* live edits of sets, see below */
 	size_t n_live;
-	bool follows; /* the policy is in force already, only the links are others: no one interface may be an error */
+	bool follows; /* the policy is, or was, in force; the links may be others: no one interface may be an error */
 };
 
 /* `qosctl set NAME add`: elements that are not in the file. */
@@ -91,7 +91,7 @@ struct plan {
 
 /* What the kernel lacks or numbers that run out are told to d at their policy line. Takes numbers from h. An interface
  * where somebody else's qdisc has the place of ours is left alone, with a warning, if only a glob names it or the plan
- * follows the links. */
+ * follows. */
 struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input *in, struct handles *h);
 
 /* What is there already and not ours. An `ingress` qdisc where clsact is wanted is taken as it is, since ingress

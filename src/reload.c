@@ -301,10 +301,18 @@ static bool wants_shards(const struct model *m)
 
 /* What a run is for. */
 enum purpose {
-	TO_LOOK,   /* changes nothing */
-	TO_APPLY,  /* a policy */
-	TO_FOLLOW, /* the links, with the policy that is in force */
+	TO_LOOK,    /* changes nothing */
+	TO_APPLY,   /* a policy */
+	TO_GO_BACK, /* to a policy of the history */
+	TO_FOLLOW,  /* the links, with the policy that is in force */
 };
+
+/* What was in force before must come back, and what is in force must stay, as far as that is possible: neither a disk
+ * that is full nor one interface that somebody else has taken keeps all the others from it. */
+static bool does_what_it_can(enum purpose purpose)
+{
+	return purpose == TO_GO_BACK || purpose == TO_FOLLOW;
+}
 
 /* Root qdiscs of other people: those that come back, and those that give way. */
 static int give_back_and_take(struct shaper *s, struct result *r)
@@ -334,7 +342,7 @@ static void find_steps(struct shaper *s, struct result *r, enum purpose purpose)
 				.observed = &r->observed,
 				.prog_build_id = s->build_id,
 				.cpus = (uint32_t)libbpf_num_possible_cpus(),
-				.follows = purpose == TO_FOLLOW};
+				.follows = does_what_it_can(purpose)};
 	size_t errors_before = diag_told(r->loaded->diag);
 	const char *why = "";
 	int err;
@@ -532,8 +540,7 @@ static void carry_out(struct shaper *s, struct result *r, enum purpose purpose)
 	reuse_reset(s->pins, r->handles);
 	reuse_read_bases(s->nl, r->pub.plan, r->handles);
 	err = write_numbers(s, r);
-	if (err && purpose == TO_FOLLOW) {
-		/* A link that comes is shaped also where the disk is full. */
+	if (err && does_what_it_can(purpose)) {
 		warn(&r->pub, "cannot write %s: %s; after a restart classes may get other numbers", s->handles_path,
 		     strerror(-err));
 	} else if (err) {
@@ -715,7 +722,7 @@ struct reload_result *shaper_reload(struct shaper *s, const char *who)
 	return r;
 }
 
-/* Brings a policy of the history into force. */
+/* Brings a policy of the history into force, as far as that is possible. */
 static struct reload_result *run_entry(struct shaper *s, uint32_t number)
 {
 	char path[PATH_MAX];
@@ -724,7 +731,7 @@ static struct reload_result *run_entry(struct shaper *s, uint32_t number)
 	if (history_check(s->history, number) < 0)
 		return refuse("policy %u of the history is damaged", number);
 	history_path(s->history, number, path);
-	r = run(s, load(path), TO_APPLY);
+	r = run(s, load(path), TO_GO_BACK);
 	if (!r->applied)
 		r->error = arena_printf(r->arena, "policy %u of the history: %s", number, r->error);
 	return r;

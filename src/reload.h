@@ -63,7 +63,9 @@ const char *shaper_in_force(const struct shaper *s, struct arena *a);
 struct reload_result *shaper_reload_confirm(struct shaper *s, const char *who, uint32_t seconds);
 /* 0, or -ENOENT if nothing waits, or why it could not be written; then it still waits. */
 int shaper_confirm(struct shaper *s, char *why, size_t size);
-/* The time is over: back to the policy before. NULL if nothing waits. If it failed, the change still waits. */
+/* The time is over: back to the policy before. NULL if nothing waits. If it failed, the change still waits. As in every
+ * way back, an interface where somebody else's qdisc has the place of ours is left alone, which the plan says, and what
+ * cannot be written is a warning. */
 struct reload_result *shaper_expire(struct shaper *s);
 /* Back to a policy of the history; number 0: the one before the one in force (or before the change that waits). */
 struct reload_result *shaper_rollback(struct shaper *s, uint32_t number);

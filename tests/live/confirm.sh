@@ -192,4 +192,98 @@ check "qosd starts when it cannot go back there" start_a
 check "with the one before" fails rate_is 5000
 check "and says so" contains "$(cat "$dir/a/log")" "policy $back_to, to go back to, is lost; policy .* takes its place"
 check "qosd ends well" stop_qosd a
+
+# ---- what is in the way must not keep the rest from going back ----
+
+netns edge peer
+cable edge wan0 peer e0
+cable edge lan0 peer e1
+daemon_dir b
+type=police
+has_qdisc htb && type=htb
+
+# A policy with these classes, of which all has the rate, on these interfaces.
+write_b() # KBIT CLASSES INTERFACE..
+{
+	local class
+	{
+		printf 'version: 1\npolicies:\n  p:\n    type: %s\n    default: all\n    classes:\n' "$type"
+		for class in $2; do
+			printf '      - {name: %s, rate: %skbit, match: [{dscp: ef}]}\n' "$class" 500
+		done
+		printf '      - {name: all, rate: %skbit}\ninterfaces:\n' "$1"
+		printf '  %s: {egress: {policy: p}}\n' "${@:3}"
+	} >"$dir/b/qosd.yaml"
+	[ "$type" = police ] || sed -i 's/^    default/    rate: 10mbit\n    default/' "$dir/b/qosd.yaml"
+}
+
+classes_b()
+{
+	ctl b --json show classes | jq -r '[.hooks[0].classes[] | select(.name == ("all", "quick")) | "\(.name) \(.rate_bps / 1000)"] | sort | join(", ")'
+}
+
+classes_are() # CLASSES
+{
+	equal "$(classes_b)" "$1"
+}
+
+write_b 1000 quick wan0
+start_qosd b edge
+check "qosd starts with two classes" classes_are "all 1000, quick 500"
+write_b 2000 "" wan0
+check "a reload on trial takes one away" exits 0 ctl b reload --confirm=5
+rm "$dir/b/state/handles.json"
+mkdir "$dir/b/state/handles.json"
+check "with a disk that takes no numbers, it is back all the same" within 8 classes_are "all 1000, quick 500"
+check "the log says what could not be written" contains "$(cat "$dir/b/log")" \
+	"going back: cannot write .*/handles.json: Is a directory; after a restart"
+rmdir "$dir/b/state/handles.json"
+check "and nothing waits" exits 1 ctl b confirm
+
+if [ "$type" = htb ]; then
+	root_of() # INTERFACE
+	{
+		at edge tc qdisc show dev "$1" root | cut -d ' ' -f 2,3
+	}
+
+	root_is() # INTERFACE KIND HANDLE
+	{
+		equal "$(root_of "$1")" "$2 $3"
+	}
+
+	# Of the interfaces wan0 and lan0 the second is let go, and somebody puts a qdisc of his own there.
+	try_without_lan0()
+	{
+		write_b 1000 "" wan0 lan0
+		ctl b reload || return
+		classes_are "all 1000" && root_is lan0 htb 5100: || return
+		write_b 3000 "" wan0
+		ctl b reload --confirm=5 && at edge tc qdisc replace dev lan0 root handle 7: pfifo limit 7
+	}
+	check "a reload on trial lets go of an interface, and somebody puts a qdisc there" try_without_lan0
+	: >"$dir/b/log"
+	check "the rest goes back in time" within 8 classes_are "all 1000"
+	check "that one is left alone" root_is lan0 pfifo 7:
+	check "the log says why, and where it is asked for" grep -q "\.yaml:[0-9]*:[0-9]*: lan0 is not shaped: lan0 has a root qdisc pfifo 7:" "$dir/b/log"
+	at edge tc qdisc delete dev lan0 root
+	check "it is shaped, too, once that is gone" within 70 root_is lan0 htb 5100:
+
+	check "the same again" try_without_lan0
+	kill9_qosd b
+	sleep 6
+	check "a start after the time" start_qosd b edge
+	check "goes back, too" classes_are "all 1000"
+	check "and leaves that one alone" root_is lan0 pfifo 7:
+	at edge tc qdisc delete dev lan0 root
+	check "until that is gone" within 70 root_is lan0 htb 5100:
+
+	check "and once more" try_without_lan0
+	check "by hand it is gone back as well" contains "$(ctl b rollback 2>&1)" "warning: lan0 has a root qdisc pfifo 7:"
+	check "to the policy before" classes_are "all 1000"
+	at edge tc qdisc delete dev lan0 root
+	check "and to the last interface, once it is free" within 70 root_is lan0 htb 5100:
+else
+	skip "an interface that somebody else has taken does not keep the others from going back" "the kernel has no sch_htb (CONFIG_NET_SCH_HTB)"
+fi
+check "qosd ends well, too" stop_qosd b
 finish
