@@ -227,6 +227,18 @@ static uint32_t policy_in_force(const struct daemon *d)
 	return history_current(shaper_history(d->shaper), NULL);
 }
 
+/* "policy 3": what is in force. */
+static const char *name_in_force(const struct daemon *d, char *out, size_t size)
+{
+	uint32_t number = policy_in_force(d);
+
+	if (number)
+		(void)snprintf(out, size, "policy %u", number); /* short */
+	else
+		(void)snprintf(out, size, "a policy that is not in the history"); /* short, too */
+	return out;
+}
+
 /* "goes back to policy 3 in 120 s unless `qosctl confirm` comes". False if nothing waits. */
 static bool waiting_text(const struct daemon *d, char *out, size_t size)
 {
@@ -256,7 +268,7 @@ static struct reload_result *reload(struct daemon *d, const char *who, uint32_t 
 {
 	unsigned long long start = now_ms();
 	struct reload_result *r;
-	char waiting[128];
+	char waiting[128], policy[64];
 
 	(void)sd_tell_reloading(); /* who does not listen misses nothing */
 	r = seconds ? shaper_reload_confirm(d->shaper, who, seconds) : shaper_reload(d->shaper, who);
@@ -264,7 +276,7 @@ static struct reload_result *reload(struct daemon *d, const char *who, uint32_t 
 	settle(d, r);
 	log_result("reload", r);
 	if (r->applied && waiting_text(d, waiting, sizeof(waiting)))
-		log_info("policy %u is in force for now: %s", policy_in_force(d), waiting);
+		log_info("%s is in force for now: %s", name_in_force(d, policy, sizeof(policy)), waiting);
 	watch_waiting(d);
 	(void)sd_tell("READY=1");
 	return r;
@@ -333,16 +345,19 @@ static void on_replan(evutil_socket_t fd, short what, void *arg)
 static void go_back(struct daemon *d)
 {
 	const struct history_pending *p = history_pending(shaper_history(d->shaper));
-	uint32_t unconfirmed = policy_in_force(d), back_to = p->back_to;
+	uint32_t back_to = p->back_to;
 	unsigned retry_ms = d->expire_retry_ms ? d->expire_retry_ms * 2 : RETRY_MIN_MS;
-	struct reload_result *r = shaper_expire(d->shaper);
+	struct reload_result *r;
+	char unconfirmed[64];
 
+	(void)name_in_force(d, unconfirmed, sizeof(unconfirmed)); /* as long as it is */
+	r = shaper_expire(d->shaper);
 	if (!r)
 		return;
 	settle(d, r);
 	log_result("going back", r);
 	if (r->applied) {
-		log_warning("nobody has confirmed policy %u; policy %u is in force again, and %s is not until the next "
+		log_warning("nobody has confirmed %s; policy %u is in force again, and %s is not until the next "
 			    "reload",
 			    unconfirmed, back_to, d->options->paths.config);
 		try_left_again(d);
@@ -457,6 +472,7 @@ static void on_age(evutil_socket_t fd, short what, void *arg)
 	if (n)
 		log_debug("%u learned addresses have aged out", n);
 	look_for_missing(d);
+	shaper_write_again(d->shaper);
 	if (!is_pending(d->age_keys))
 		start_timer(d->age_keys, 0);
 	start_timer(d->age, AGE_S * 1000);
@@ -560,13 +576,20 @@ static json_t *result_answer(const struct daemon *d, const struct reload_result 
 	return j;
 }
 
+/* Its number, where it has one. */
+static void put_policy(const struct daemon *d, json_t *j)
+{
+	if (policy_in_force(d))
+		json_object_set_new(j, "policy", json_integer(policy_in_force(d)));
+}
+
 /* Which policy that made, and what becomes of it. */
 static void put_outcome(const struct daemon *d, json_t *j)
 {
 	const struct history *h = shaper_history(d->shaper);
 	char waiting[128];
 
-	json_object_set_new(j, "policy", json_integer(policy_in_force(d)));
+	put_policy(d, j);
 	if (!waiting_text(d, waiting, sizeof(waiting)))
 		return;
 	json_object_set_new(j, "goes_back_to", json_integer(history_pending(h)->back_to));
@@ -664,14 +687,17 @@ static json_t *cmd_reload(void *ctx, const json_t *args)
 static json_t *cmd_confirm(void *ctx, const json_t *args)
 {
 	struct daemon *d = ctx;
-	char why[512], who[64];
+	char why[512], who[64], policy[64];
+	json_t *answer;
 
 	(void)args;
 	if (shaper_confirm(d->shaper, why, sizeof(why)) < 0)
 		return wire_error(EXIT_FAILED, "%s", why);
 	watch_waiting(d);
-	log_info("policy %u is confirmed by %s", policy_in_force(d), ctl_user(d->ctl, who, sizeof(who)));
-	return json_pack("{s:I}", "policy", (json_int_t)policy_in_force(d));
+	log_info("%s is confirmed by %s", name_in_force(d, policy, sizeof(policy)), ctl_user(d->ctl, who, sizeof(who)));
+	answer = json_object();
+	put_policy(d, answer);
+	return answer;
 }
 
 static json_t *cmd_rollback(void *ctx, const json_t *args)
@@ -912,10 +938,11 @@ static int remove_all(struct daemon *d, char *why, size_t size)
 
 static void warn_waiting(const struct daemon *d)
 {
-	char waiting[128];
+	char waiting[128], policy[64];
 
 	if (waiting_text(d, waiting, sizeof(waiting)))
-		log_warning("policy %u %s; without qosd, at its next start", policy_in_force(d), waiting);
+		log_warning("%s %s; without qosd, at its next start", name_in_force(d, policy, sizeof(policy)),
+			    waiting);
 }
 
 static void on_drained(void *ctx)
@@ -1101,7 +1128,7 @@ static void tidy(struct daemon *d)
 static int first_run(struct daemon *d)
 {
 	struct reload_result *r = shaper_start(d->shaper);
-	char waiting[128];
+	char waiting[128], policy[64];
 	int status = r->exit, n;
 
 	diag_print(r->diag, stderr);
@@ -1117,7 +1144,7 @@ static int first_run(struct daemon *d)
 	if (*shaper_in_force(d->shaper, r->arena))
 		log_warning("in force is %s", shaper_in_force(d->shaper, r->arena));
 	if (waiting_text(d, waiting, sizeof(waiting)))
-		log_warning("policy %u is in force for now: %s", policy_in_force(d), waiting);
+		log_warning("%s is in force for now: %s", name_in_force(d, policy, sizeof(policy)), waiting);
 	watch_waiting(d);
 	for (size_t i = 0; i < r->plan->waiting.n; i++)
 		log_info("waiting for the interface %s", r->plan->waiting.v[i]);

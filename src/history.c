@@ -27,6 +27,7 @@ struct history {
 	bool unwritten; /* the state on disk may be an older one */
 	uint32_t current;
 	bool rolled_back;
+	bool unlisted; /* in force is one that could not be added: current is 0 */
 	struct history_pending pending;
 };
 
@@ -278,6 +279,11 @@ static int write_state(struct history *h)
 	return err;
 }
 
+int history_write_again(struct history *h)
+{
+	return h->unwritten ? write_state(h) : 0;
+}
+
 struct history *history_open(const char *state_dir, char *why, size_t size)
 {
 	struct history *h = xcalloc(1, sizeof(*h));
@@ -342,10 +348,17 @@ uint32_t history_current(const struct history *h, bool *rolled_back)
 	return h->current;
 }
 
+bool history_lacks_current(const struct history *h)
+{
+	return h->unlisted;
+}
+
 const struct history_entry *history_previous(const struct history *h)
 {
 	const struct history_entry *e = history_find(h, h->current);
 
+	if (h->unlisted)
+		return last_good(h, h->last);
 	return e ? last_good(h, e->number - 1) : NULL;
 }
 
@@ -439,33 +452,51 @@ static bool is_unfinished(const struct history *h, uint64_t digest)
 	return newest && newest->number > h->told && newest->digest == digest;
 }
 
+/* In force is this policy, as the file says. The disk may refuse what memory must know all the same. */
+static void set_current(struct history *h, uint32_t number)
+{
+	h->unwritten |= h->current != number || h->rolled_back;
+	h->current = number;
+	h->rolled_back = false;
+	h->unlisted = !number;
+}
+
+/* The entry with this text that is in force, or was until one came that could not be added. */
+static const struct history_entry *find_same(const struct history *h, uint64_t digest)
+{
+	const struct history_entry *e = h->unlisted ? history_previous(h) : history_find(h, h->current);
+
+	return e && e->digest == digest ? e : NULL;
+}
+
 int history_add(struct history *h, const char *text, const char *who, const char *source)
 {
-	const struct history_entry *current = history_find(h, h->current);
 	struct history_entry e = {.number = h->last + 1, .time = time(NULL)};
+	const struct history_entry *same;
 	int err;
 
 	e.digest = digest_bytes(DIGEST_START, text, strlen(text));
-	if (current && current->digest == e.digest) {
-		if (!h->rolled_back && !h->unwritten)
-			return 0;
-		h->rolled_back = false;
-		return write_state(h);
+	same = find_same(h, e.digest);
+	if (same) {
+		set_current(h, same->number);
+		return history_write_again(h);
 	}
 	if (is_unfinished(h, e.digest)) {
-		h->current = h->v[h->n - 1].number;
-		h->rolled_back = false;
+		h->v[h->n - 1].left = false;
+		set_current(h, h->v[h->n - 1].number);
 		return write_state(h);
 	}
 	snprintf(e.who, sizeof(e.who), "%s", who);
 	snprintf(e.source, sizeof(e.source), "%s", source);
 	err = write_entry(h, &e, text);
-	if (err)
+	if (err) {
+		set_current(h, 0);
+		(void)write_state(h); /* the error that counts is the one before */
 		return err;
+	}
 	*insert(h, e.number) = e;
 	h->last = e.number;
-	h->current = e.number;
-	h->rolled_back = false;
+	set_current(h, e.number);
 	/* First the state, then the sweeping: what the state names is there at every moment. */
 	err = write_state(h);
 	if (err)
@@ -534,22 +565,14 @@ int history_clear_pending(struct history *h)
 
 int history_went_back(struct history *h, uint32_t number)
 {
-	struct history after = *h;
-	int err;
-
-	after.v = xmalloc(h->n * sizeof(*h->v));
-	memcpy(after.v, h->v, h->n * sizeof(*h->v));
 	for (size_t i = 0; i < h->n; i++)
 		if (h->v[i].number >= number)
-			after.v[i].left = h->v[i].number > number;
-	after.current = number;
-	after.rolled_back = true;
-	after.pending.pending = false;
-	err = change_state(h, &after);
-	if (!err)
-		memcpy(h->v, after.v, h->n * sizeof(*h->v));
-	free(after.v);
-	return err;
+			h->v[i].left = h->v[i].number > number;
+	h->current = number;
+	h->rolled_back = true;
+	h->unlisted = false;
+	h->pending.pending = false;
+	return write_state(h);
 }
 
 int64_t history_left_ms(const struct history *h)

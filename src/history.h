@@ -43,6 +43,8 @@ const struct history_entry *history_entries(const struct history *h, size_t *n);
 const struct history_entry *history_find(const struct history *h, uint32_t number);
 /* The entry in force, 0 if none is known; is it one that was gone back to, so that the policy file is not in force? */
 uint32_t history_current(const struct history *h, bool *rolled_back);
+/* Is in force what could not be added? Then history_current is 0. */
+bool history_lacks_current(const struct history *h);
 /* The last one before the one in force that was not gone back from, or NULL. */
 const struct history_entry *history_previous(const struct history *h);
 /* Path of the entry's YAML, for model_load. */
@@ -50,10 +52,16 @@ void history_path(const struct history *h, uint32_t number, char out[PATH_MAX]);
 /* Is the text still what was written? 0, -ENOENT, -EBADMSG. */
 int history_check(const struct history *h, uint32_t number);
 
-/* A policy came into force. The same text as the entry in force adds nothing. 0 or -errno. */
+/* These two say what the kernel has come to already. Where that cannot be written it is known until the daemon ends,
+ * and every later write tries it again. */
+
+/* A policy came into force. The same text as the entry in force adds nothing. 0 or -errno; if there is no entry then,
+ * none of the history is in force. */
 int history_add(struct history *h, const char *text, const char *who, const char *source);
-/* The entry is in force again, and nothing waits any more. 0 or -errno; then everything is as before. */
+/* The entry is in force again, and nothing waits any more. 0 or -errno. */
 int history_went_back(struct history *h, uint32_t number);
+/* Writes what could not be written before, if there is anything. 0 or -errno. */
+int history_write_again(struct history *h);
 
 const struct history_pending *history_pending(const struct history *h);
 /* Starts the time; 0 or -errno, and then nothing waits. */

@@ -688,16 +688,18 @@ struct reload_result *shaper_plan(struct shaper *s)
 }
 
 /* A policy came into force: it goes into the history. That this failed does not undo it, but must be said. */
-static bool remember(struct shaper *s, struct reload_result *r, const char *who)
+static void remember(struct shaper *s, struct reload_result *r, const char *who)
 {
 	int err = history_add(s->history, model_print_whole(r->arena, r->model), who, s->config);
 
-	if (err)
+	if (err && history_lacks_current(s->history))
 		warn(r,
 		     "the policy is in force, but cannot be put into the history in %s (%s); there is no way back to "
 		     "it",
 		     s->state_dir, strerror(-err));
-	return !err;
+	else if (err)
+		warn(r, "the policy is in force, but %s cannot be written (%s): a restart will not know", s->state_dir,
+		     strerror(-err));
 }
 
 static struct reload_result *refuse_waiting(struct shaper *s)
@@ -824,6 +826,9 @@ struct reload_result *shaper_reload_confirm(struct shaper *s, const char *who, u
 
 	if (history_pending(s->history)->pending)
 		return refuse_waiting(s);
+	if (history_lacks_current(s->history))
+		return refuse("the policy in force could not be put into the history, and so cannot be gone back to; "
+			      "reload without --confirm");
 	if (!back_to)
 		return refuse("there is no policy in the history to go back to; reload without --confirm");
 	if (!is_readable(s, back_to))
@@ -835,7 +840,9 @@ struct reload_result *shaper_reload_confirm(struct shaper *s, const char *who, u
 		return refuse("cannot write to %s: %s; nothing was changed", s->state_dir, strerror(-err));
 	r = run(s, load(s->config), TO_APPLY);
 	/* What could not be remembered waits all the same: it is there to be gone back from. */
-	if (r->applied && (!remember(s, r, who) || history_current(s->history, NULL) != back_to))
+	if (r->applied)
+		remember(s, r, who);
+	if (r->applied && history_current(s->history, NULL) != back_to)
 		return r;
 	err = history_clear_pending(s->history);
 	if (err)
@@ -875,11 +882,15 @@ struct reload_result *shaper_rollback(struct shaper *s, uint32_t number)
 	if (!to)
 		return number ? refuse("there is no policy %u in the history, see `qosctl show history`", number)
 			      : refuse("there is no policy before the one in force");
-	/* While one waits that could not be remembered, the current one is the one before it. */
-	if (to->number == current && !(p->pending && p->back_to == current))
+	if (to->number == current)
 		return refuse("policy %u is in force already%s", current,
 			      p->pending ? "; `qosctl confirm` keeps it" : "");
 	return go_back(s, to->number);
+}
+
+void shaper_write_again(struct shaper *s)
+{
+	(void)history_write_again(s->history); /* that it failed was told when it was new */
 }
 
 const struct history *shaper_history(const struct shaper *s)

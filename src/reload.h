@@ -69,6 +69,8 @@ int shaper_confirm(struct shaper *s, char *why, size_t size);
 struct reload_result *shaper_expire(struct shaper *s);
 /* Back to a policy of the history; number 0: the one before the one in force (or before the change that waits). */
 struct reload_result *shaper_rollback(struct shaper *s, uint32_t number);
+/* What the history could not write, if there is anything: call it now and then. */
+void shaper_write_again(struct shaper *s);
 const struct history *shaper_history(const struct shaper *s);
 /* The same with the model that is in force: after a link came or went, or a live edit. Never NULL if there is a current
  * one. */

@@ -285,5 +285,43 @@ if [ "$type" = htb ]; then
 else
 	skip "an interface that somebody else has taken does not keep the others from going back" "the kernel has no sch_htb (CONFIG_NET_SCH_HTB)"
 fi
+
+# ---- a history that cannot be written ----
+
+history=$dir/b/state/history
+in_force_b()
+{
+	ctl b --json show history | jq '.history[] | select(.is | index("in force")).number'
+}
+
+written_is() # NUMBER
+{
+	equal "$(jq .current "$history/state.json")" "$1"
+}
+
+write_b 1000 "" wan0
+ctl b reload >/dev/null
+before=$(in_force_b)
+next=$history/$(printf %06d "$(ctl b --json show history | jq '[.history[].number] | max + 1')").json.new
+mkdir "$next"
+write_b 4000 "" wan0
+check "a policy that cannot be put into the history is in force, with a warning" contains "$(ctl b reload 2>&1)" \
+	"warning: the policy is in force, but cannot be put into the history"
+check "and is" classes_are "all 4000"
+check "but none of the history" equal "$(in_force_b)" ""
+write_b 5000 "" wan0
+check "it cannot be gone back to, which is said before the next one is put on trial" contains "$(ctl b reload --confirm=5 2>&1)" \
+	"could not be put into the history, and so cannot be gone back to"
+check "from it, the way back is to the one before" contains "$(ctl b rollback)" "^policy: $before$"
+check "which is in force" classes_are "all 1000"
+rmdir "$next"
+check "a reload on trial, with room again" exits 0 ctl b reload --confirm=5
+mkdir "$history/state.json.new"
+check "without any, it is gone back from all the same" within 8 classes_are "all 1000"
+check "nothing waits" contains "$(ctl b confirm 2>&1)" "nothing waits to be confirmed"
+check "the history says so" equal "$(in_force_b)" "$before"
+rmdir "$history/state.json.new"
+check "and its file, once it can be written" within 12 written_is "$before"
+
 check "qosd ends well, too" stop_qosd b
 finish

@@ -529,10 +529,12 @@ static void test_died_while_forgetting(void **state)
 	history_close(h);
 }
 
-/* A disk that takes nothing: told, and memory says what the disk says. */
+/* A disk that takes nothing: told. What somebody asks for is not done then; what the kernel has come to already is
+ * known all the same, and written later. */
 static void test_cannot_write(void **state)
 {
 	struct history *h = open_history();
+	bool rolled_back;
 	char path[512];
 
 	(void)state;
@@ -544,12 +546,84 @@ static void test_cannot_write(void **state)
 	assert_int_equal(history_clear_pending(h), -EISDIR);
 	assert_true(history_pending(h)->pending);
 	assert_int_equal(history_went_back(h, 1), -EISDIR);
-	assert_int_equal(history_current(h, NULL), 2);
-	assert_int_equal(rmdir(path), 0);
-	assert_int_equal(history_clear_pending(h), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(history_current(h, &rolled_back), 1);
+		assert_true(rolled_back);
+		assert_false(history_pending(h)->pending);
+		assert_true(history_find(h, 2)->left);
+		if (i)
+			break;
+		assert_int_equal(history_write_again(h), -EISDIR);
+		assert_int_equal(rmdir(path), 0);
+		assert_int_equal(history_write_again(h), 0);
+		h = restart(h);
+	}
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(history_set_pending(h, 1, 60), -EISDIR);
 	assert_false(history_pending(h)->pending);
+	history_close(h);
+}
+
+/* What cannot be an entry is in force all the same: the way back from it is to the one before, not to the one
+ * before that. */
+static void test_cannot_add(void **state)
+{
+	struct history *h = open_history();
+	bool rolled_back;
+	char path[512];
+
+	(void)state;
+	add(h, "one\n");
+	add(h, "two\n");
+	add(h, "bad\n");
+	assert_int_equal(history_went_back(h, 2), 0);
+	path_to("000004.json.new", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(history_add(h, "four\n", "root", "/etc/qosd/qosd.yaml"), -EISDIR);
+	assert_int_equal(history_current(h, &rolled_back), 0);
+	assert_false(rolled_back);
+	assert_true(history_lacks_current(h));
+	assert_int_equal(history_previous(h)->number, 2);
+
+	/* The policy before is in force again, by its text or by its number. */
+	add(h, "two\n");
+	assert_false(history_lacks_current(h));
+	assert_int_equal(history_current(h, &rolled_back), 2);
+	assert_false(rolled_back);
+	assert_int_equal(history_add(h, "four\n", "root", "/etc/qosd/qosd.yaml"), -EISDIR);
+	assert_int_equal(history_went_back(h, 2), 0);
+	assert_false(history_lacks_current(h));
+	assert_int_equal(history_previous(h)->number, 1);
+
+	/* A restart knows that none of them was in force. */
+	assert_int_equal(history_add(h, "four\n", "root", "/etc/qosd/qosd.yaml"), -EISDIR);
+	h = restart(h);
+	assert_int_equal(history_current(h, &rolled_back), 0);
+	assert_false(rolled_back);
+	assert_int_equal(rmdir(path), 0);
+	add(h, "four\n");
+	assert_int_equal(history_current(h, NULL), 4);
+	assert_int_equal(history_previous(h)->number, 2);
+	history_close(h);
+}
+
+/* One that was gone back from, and came again, while the disk took neither. */
+static void test_unwritten_comes_again(void **state)
+{
+	struct history *h = open_history();
+	char path[512];
+
+	(void)state;
+	add(h, "one\n");
+	path_to("state.json.new", path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(history_add(h, "two\n", "root", "/etc/qosd/qosd.yaml"), -EISDIR);
+	assert_int_equal(history_went_back(h, 1), -EISDIR);
+	assert_int_equal(rmdir(path), 0);
+	add(h, "two\n");
+	assert_int_equal(count(h), 2);
+	assert_int_equal(history_current(h, NULL), 2);
+	assert_false(history_find(h, 2)->left);
 	history_close(h);
 }
 
@@ -623,6 +697,8 @@ int main(void)
 		TEST(test_died_while_adding),
 		TEST(test_died_while_forgetting),
 		TEST(test_cannot_write),
+		TEST(test_cannot_add),
+		TEST(test_unwritten_comes_again),
 		TEST(test_written_the_next_time),
 		TEST(test_name_that_is_not_utf8),
 	};
