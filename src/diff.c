@@ -324,10 +324,33 @@ static int cmp_trees(const struct kobj *x, const struct kobj *y)
 	return (s.major > t.major) - (s.major < t.major);
 }
 
-/* By kind and tree, from the root down, by key; of one object its deletion first. */
-static int cmp_steps(const void *a, const void *b)
+/* While a tree has no default, htb lets pass unshaped what is of no class that is there: so the default comes, with
+ * what is above it, before the other classes, and goes after them. By the set's objects. */
+static const bool *find_defaults(struct builder *b, const struct kobj_set *s)
 {
-	const struct step *s = a, *t = b;
+	bool *found = arena_array(b->a, s->n + 1, sizeof(*found));
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct kobj *o = &s->v[i];
+
+		if (o->kind != KOBJ_CLASS || TC_H_MIN(o->cls.classid) != KOBJ_DEFAULT_MINOR)
+			continue;
+		for (; o && o->kind == KOBJ_CLASS && !found[o - s->v]; o = find_container(s, o))
+			found[o - s->v] = true;
+	}
+	return found;
+}
+
+struct place {
+	struct step step;
+	bool later; /* than the default of its tree: of a class */
+};
+
+/* By kind and tree, the default first, from the root down, by key; of one object its deletion first. */
+static int cmp_places(const void *a, const void *b)
+{
+	const struct place *p = a, *q = b;
+	const struct step *s = &p->step, *t = &q->step;
 	const struct kobj *x = object(s), *y = object(t);
 	int order = phase(x) - phase(y);
 
@@ -337,31 +360,39 @@ static int cmp_steps(const void *a, const void *b)
 		return order;
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
+	if (p->later != q->later)
+		return p->later - q->later;
 	if (level(x) != level(y))
 		return level(x) < level(y) ? -1 : 1;
 	order = kobj_cmp(x, y);
 	return order ? order : (s->after != NULL) - (t->after != NULL);
 }
 
-static void sort(struct steps *s)
+/* in has all that the steps are about. */
+static void append(struct builder *b, struct steps *out, const struct steps *from, const struct kobj_set *in,
+		   bool backwards)
 {
-	if (s->n > 1)
-		qsort(s->v, s->n, sizeof(*s->v), cmp_steps);
-}
+	struct place *v = arena_array(b->a, from->n + 1, sizeof(*v));
+	const bool *defaults = from->n ? find_defaults(b, in) : NULL;
 
-static void append(struct builder *b, struct steps *out, struct steps *from, bool backwards)
-{
-	sort(from);
+	for (size_t i = 0; i < from->n; i++) {
+		const struct kobj *o = object(&from->v[i]);
+
+		v[i].step = from->v[i];
+		v[i].later = o->kind == KOBJ_CLASS && !defaults[find(in, o) - in->v];
+	}
+	if (from->n > 1)
+		qsort(v, from->n, sizeof(*v), cmp_places);
 	for (size_t i = 0; i < from->n; i++)
-		*vec_add(b->a, out) = from->v[backwards ? from->n - 1 - i : i];
+		*vec_add(b->a, out) = v[backwards ? from->n - 1 - i : i].step;
 }
 
 static void put_together(struct builder *b, struct steps *out)
 {
-	append(b, out, &b->first, true);
-	append(b, out, &b->in_turn, false);
-	append(b, out, &b->gone, true);
-	append(b, out, &b->last, false);
+	append(b, out, &b->first, b->observed, true);
+	append(b, out, &b->in_turn, b->wanted, false);
+	append(b, out, &b->gone, b->observed, true);
+	append(b, out, &b->last, b->wanted, false);
 }
 
 void diff_describe(const struct step *s, const char *(*ifname)(void *ctx, int ifindex), void *ctx, FILE *out)

@@ -479,6 +479,101 @@ static void test_trees_one_by_one(void **state)
 	arena_free(a);
 }
 
+static struct kobj *want_class(struct arena *a, struct kobj_set *s, uint32_t classid, uint32_t parent, uint32_t level)
+{
+	struct kobj *o = vec_add(a, s);
+
+	o->kind = KOBJ_CLASS;
+	o->level = level;
+	o->cls = (struct kobj_class){.ifindex = 1, .classid = classid, .parent = parent};
+	return o;
+}
+
+/* A tree with the default below a class of its own. */
+static void want_deep_tree(struct arena *a, struct kobj_set *s, uint32_t parent, uint32_t major)
+{
+	want_qdisc(a, s, KOBJ_QDISC, 1, parent, major)->level = 1;
+	want_class(a, s, major | 1, 0xffffffff, 0);
+	want_class(a, s, major | 2, major | 1, 1);
+	want_class(a, s, major | 3, major | 2, 2);
+	want_class(a, s, major | 4, major | 1, 1);
+	want_class(a, s, major | KOBJ_DEFAULT_MINOR, major | 4, 2);
+}
+
+/* While a tree has no default class htb lets everything pass: it comes first, with what is above it, and goes last,
+ * tree by tree. */
+static void test_default_comes_first(void **state)
+{
+	static const uint32_t order[] = {1, 4, KOBJ_DEFAULT_MINOR, 2, 3};
+	const size_t n = sizeof(order) / sizeof(order[0]);
+	struct arena *a = arena_new();
+	struct kobj_set mq = {0}, wanted = {0};
+	struct steps there = {0}, back = {0};
+
+	(void)state;
+	want_qdisc(a, &mq, KOBJ_QDISC, 1, 0xffffffff, KOBJ_ROOT_HANDLE)->qdisc.q.kind = QDISC_MQ;
+	want_qdisc(a, &wanted, KOBJ_QDISC, 1, 0xffffffff, KOBJ_ROOT_HANDLE)->qdisc.q.kind = QDISC_MQ;
+	want_deep_tree(a, &wanted, KOBJ_ROOT_HANDLE | 1, KOBJ_SHARD(1));
+	want_deep_tree(a, &wanted, KOBJ_ROOT_HANDLE | 2, KOBJ_SHARD(2));
+	kobj_set_sort(&wanted);
+	diff_build(a, &mq, &wanted, &there);
+	assert_int_equal(there.n, 2 * (n + 1));
+	for (uint32_t shard = 1; shard <= 2; shard++) {
+		size_t at = (shard - 1) * (n + 1);
+
+		assert_int_equal(there.v[at].after->kind, KOBJ_QDISC);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(there.v[at + 1 + i].after->cls.classid, KOBJ_SHARD(shard) | order[i]);
+	}
+	diff_build(a, &wanted, &mq, &back);
+	assert_int_equal(back.n, there.n);
+	for (size_t i = 0; i < back.n; i++)
+		assert_ptr_equal(back.v[i].before, there.v[there.n - 1 - i].after);
+	arena_free(a);
+}
+
+/* The default moves below a class that moves itself, away from another that does: what is taken down goes by what is
+ * there, what is made comes by what is wanted. */
+static void test_default_moves(void **state)
+{
+	const uint32_t root = KOBJ_ROOT_HANDLE;
+	struct arena *a = arena_new();
+	struct kobj_set before = {0}, after = {0};
+	struct steps steps = {0};
+
+	(void)state;
+	want_qdisc(a, &before, KOBJ_QDISC, 1, 0xffffffff, root);
+	want_class(a, &before, root | 1, 0xffffffff, 0)->cls.inner = true;
+	want_class(a, &before, root | 2, root | 1, 1)->cls.inner = true;
+	want_class(a, &before, root | 3, root | 2, 2);
+	want_class(a, &before, root | 4, root | 1, 1);
+	want_class(a, &before, root | KOBJ_DEFAULT_MINOR, root | 1, 1);
+	want_qdisc(a, &after, KOBJ_QDISC, 1, 0xffffffff, root);
+	want_class(a, &after, root | 1, 0xffffffff, 0)->cls.inner = true;
+	want_class(a, &after, root | 4, root | 1, 1)->cls.inner = true;
+	want_class(a, &after, root | 2, root | 4, 2);
+	want_class(a, &after, root | 3, root | 1, 1)->cls.inner = true;
+	want_class(a, &after, root | KOBJ_DEFAULT_MINOR, root | 3, 2);
+	kobj_set_sort(&before);
+	kobj_set_sort(&after);
+	diff_build(a, &before, &after, &steps);
+	for (size_t i = 0; i < steps.n; i++) {
+		const struct kobj *gone = steps.v[i].after ? NULL : steps.v[i].before;
+		const struct kobj *made = steps.v[i].before ? NULL : steps.v[i].after;
+
+		for (size_t j = i + 1; j < steps.n; j++) {
+			const struct step *later = &steps.v[j];
+
+			if (gone && !later->after)
+				assert_int_not_equal(later->before->cls.parent, gone->cls.classid);
+			if (made && !later->before)
+				assert_int_not_equal(later->after->cls.classid, made->cls.parent);
+		}
+	}
+	assert_int_equal(steps.n, 6); /* 2, 3 and the default, down and up */
+	arena_free(a);
+}
+
 static void want_through_ifb(struct arena *a, struct kobj_set *s, uint32_t queues)
 {
 	struct kobj *o = vec_add(a, s);
@@ -524,6 +619,7 @@ int main(void)
 		cmocka_unit_test(test_apply_reaches_wanted),     cmocka_unit_test(test_failure_at_every_step),
 		cmocka_unit_test(test_failure_on_the_way_back),  cmocka_unit_test(test_revert),
 		cmocka_unit_test(test_order_and_shared_qdisc),   cmocka_unit_test(test_trees_one_by_one),
+		cmocka_unit_test(test_default_comes_first),      cmocka_unit_test(test_default_moves),
 		cmocka_unit_test(test_filter_goes_with_its_ifb),
 	};
 
