@@ -724,6 +724,16 @@ struct reload_result *shaper_reload(struct shaper *s, const char *who)
 	return r;
 }
 
+/* Nobody prints all messages of a policy that was in force before: the error itself has to be the sentence. */
+static void name_error(struct reload_result *r)
+{
+	const struct diag_message *m = diag_last_error(r->diag);
+
+	if (m)
+		r->error = arena_printf(r->arena, "%s:%u:%u: %s; nothing was changed",
+					diag_source_name(r->diag, m->pos.file), m->pos.line, m->pos.col, m->text);
+}
+
 /* Brings a policy of the history into force, as far as that is possible. */
 static struct reload_result *run_entry(struct shaper *s, uint32_t number)
 {
@@ -734,6 +744,8 @@ static struct reload_result *run_entry(struct shaper *s, uint32_t number)
 		return refuse("policy %u of the history is damaged", number);
 	history_path(s->history, number, path);
 	r = run(s, load(path), TO_GO_BACK);
+	if (r->exit == EXIT_INVALID)
+		name_error(r);
 	if (!r->applied)
 		r->error = arena_printf(r->arena, "policy %u of the history: %s", number, r->error);
 	return r;
@@ -896,16 +908,6 @@ void shaper_write_again(struct shaper *s)
 const struct history *shaper_history(const struct shaper *s)
 {
 	return s->history;
-}
-
-/* Nobody prints all messages of a policy that has long been in force: the error itself has to be the sentence. */
-static void name_error(struct reload_result *r)
-{
-	const struct diag_message *m = diag_last_error(r->diag);
-
-	if (m)
-		r->error = arena_printf(r->arena, "%s:%u:%u: %s; nothing was changed",
-					diag_source_name(r->diag, m->pos.file), m->pos.line, m->pos.col, m->text);
 }
 
 struct reload_result *shaper_replan(struct shaper *s)
