@@ -63,7 +63,7 @@ struct daemon {
 	struct keys *keys;
 	struct meter *meter;
 	struct ctl *ctl;
-	struct event *terminate, *interrupt, *hangup;
+	struct event *terminate, *interrupt, *hangup, *hung_up;
 	struct event *link_event, *replan, *age, *age_keys, *tick, *save, *learned, *learned_again, *expire;
 	unsigned retry_ms;
 	unsigned long long replan_at_ms; /* when replan is due, where it is pending */
@@ -537,7 +537,18 @@ static void on_ring_again(evutil_socket_t fd, short what, void *arg)
 		start_timer(d->learned_again, LEARN_EVENTS_MS);
 }
 
+/* Called once for each signal that came, and nobody else is heard before all of them were: they are one reload. */
 static void on_hangup(evutil_socket_t fd, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)fd;
+	(void)what;
+	if (!is_pending(d->hung_up))
+		start_timer(d->hung_up, 0);
+}
+
+static void on_hung_up(evutil_socket_t fd, short what, void *arg)
 {
 	struct reload_result *r = reload(arg, "SIGHUP", 0);
 
@@ -955,8 +966,8 @@ static void on_drained(void *ctx)
 /* From here on nothing puts anything into the kernel again. */
 static void rest(struct daemon *d)
 {
-	struct event *const events[] = {d->link_event, d->replan,  d->age,           d->age_keys, d->tick,
-					d->save,       d->learned, d->learned_again, d->hangup,   d->expire};
+	struct event *const events[] = {d->link_event, d->replan,        d->age,    d->age_keys, d->tick,  d->save,
+					d->learned,    d->learned_again, d->hangup, d->hung_up,  d->expire};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])
@@ -1085,6 +1096,7 @@ static bool make_events(struct daemon *d)
 	d->terminate = evsignal_new(d->base, SIGTERM, on_terminate, d);
 	d->interrupt = evsignal_new(d->base, SIGINT, on_terminate, d);
 	d->hangup = evsignal_new(d->base, SIGHUP, on_hangup, d);
+	d->hung_up = evtimer_new(d->base, on_hung_up, d);
 	d->replan = evtimer_new(d->base, on_replan, d);
 	d->age = evtimer_new(d->base, on_age, d);
 	d->age_keys = evtimer_new(d->base, on_age_keys, d);
@@ -1092,8 +1104,8 @@ static bool make_events(struct daemon *d)
 	d->save = evtimer_new(d->base, on_save, d);
 	d->learned_again = evtimer_new(d->base, on_ring_again, d);
 	d->expire = evtimer_new(d->base, on_expire, d);
-	return d->terminate && d->interrupt && d->hangup && d->replan && d->age && d->age_keys && d->tick && d->save &&
-	       d->learned_again && d->expire && event_add(d->terminate, NULL) == 0 &&
+	return d->terminate && d->interrupt && d->hangup && d->hung_up && d->replan && d->age && d->age_keys &&
+	       d->tick && d->save && d->learned_again && d->expire && event_add(d->terminate, NULL) == 0 &&
 	       event_add(d->interrupt, NULL) == 0 && event_add(d->hangup, NULL) == 0;
 }
 
@@ -1212,9 +1224,9 @@ static int stop(struct daemon *d)
 /* The socket goes before the lock, and is the last that others see of us. */
 static void release(struct daemon *d)
 {
-	struct event *const events[] = {d->terminate, d->interrupt, d->hangup,        d->link_event,
-					d->replan,    d->age,       d->age_keys,      d->tick,
-					d->save,      d->learned,   d->learned_again, d->expire};
+	struct event *const events[] = {d->terminate, d->interrupt,     d->hangup,   d->hung_up, d->link_event,
+					d->replan,    d->age,           d->age_keys, d->tick,    d->save,
+					d->learned,   d->learned_again, d->expire};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])

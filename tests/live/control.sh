@@ -144,6 +144,20 @@ check "two hundred connections that say nothing do not keep it from answering" w
 kill "$holder"
 check "plan is empty" plan_is_empty a
 
+# Many signals at once are a reload or two, and do not keep it from hearing others.
+reloads()
+{
+	grep -c 'reload: [0-9]* change' "$dir/a/log"
+}
+
+before=$(reloads)
+for i in {1..300}; do
+	kill -HUP "${pid_of[a]}"
+done
+check "after three hundred SIGHUP a client is answered" exits 0 timeout 20 "$qosctl" --run-dir "$dir/a/run" show interfaces
+check "they are few reloads" between "$(($(reloads) - before))" 1 100
+check "plan is empty" plan_is_empty a
+
 # The ends.
 check "SIGTERM: exit status 0" stop_qosd a
 check "the service manager hears STOPPING=1" within 5 grep -q '^STOPPING=1' "$dir/heard"
