@@ -285,11 +285,13 @@ int replaced_note(struct replaced *r, struct arena *a, struct nl *nl, const stru
 			continue;
 		old = find_root(observed, new->ifindex);
 		l = links_by_index(links, new->ifindex);
-		if (!old || !l || !tc_qdisc_is_foreign(&old->qdisc) || kobj_set_has_link(wanted, new->ifindex))
-			continue; /* what somebody put on an ifb of ours does not come back: the ifb goes */
+		if (!old || !tc_qdisc_is_foreign(&old->qdisc))
+			continue;
 		err = look_closely(nl, &old->qdisc);
 		if (err)
 			return err;
+		if (!l || kobj_set_has_link(wanted, new->ifindex))
+			continue; /* what somebody put on an ifb of ours does not come back: the ifb goes */
 		e = entry_of(r, new->ifindex);
 		*e = (struct entry){.qdisc = old->qdisc};
 		memcpy(e->ifname, l->name, sizeof(e->ifname));

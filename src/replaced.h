@@ -24,9 +24,9 @@ bool replaced_same(const struct replaced *a, const struct replaced *b);
 int replaced_load(struct replaced *r, const char *path);
 int replaced_save(const struct replaced *r, const char *path);
 
-/* Adds what is going to be replaced where wanted comes: roots in observed that are not ours and must give way. Looks
- * closely at them, and marks those in observed that could not be made again. Where there are such, *warning says which
- * (arena), otherwise it is left alone. 0 or -errno. */
+/* Adds what is going to be replaced where wanted comes: roots in observed that are not ours and must give way, but on
+ * an ifb of ours. Looks closely at all of them, and marks those in observed that could not be made again. Where there
+ * are such among those that it adds, *warning says which (arena), otherwise it is left alone. 0 or -errno. */
 int replaced_note(struct replaced *r, struct arena *a, struct nl *nl, const struct links *links,
 		  struct kobj_set *observed, const struct kobj_set *wanted, const char **warning);
 /* Adds to wanted, unsorted then, what must come back: where our root goes and none is wanted. */

@@ -45,6 +45,11 @@ ifbs()
 	ip -n "$prefix-router" -o link show type ifb | sed -n 's/.*alias qosd ifb of \([^ ]*\).*/\1/p' | sort | paste -sd ' '
 }
 
+ifbs_are() # INTERFACES
+{
+	equal "$(ifbs)" "$1"
+}
+
 # The ifb of an interface; empty if there is none.
 ifb_of() # INTERFACE
 {
@@ -199,6 +204,24 @@ check "reload puts both back, whatever is on an ifb of ours" exits 0 ctl a reloa
 check "and nothing is missing again" equal "$(missing wan0 egress)$(missing wan0 ingress)" "[][]"
 check "which the log tells" within 15 grep -q "in their places again" "$dir/a/log"
 check "nor is anything to be done" plan_is_empty a
+
+# What could not be made again as it was gives way there, too, and no link waits for it.
+kinds=(htb)
+has_qdisc prio && kinds+=(prio)
+has_qdisc netem && kinds+=("netem delay 1ms")
+for kind in "${kinds[@]}"; do
+	# shellcheck disable=SC2086 # words
+	at router tc qdisc replace dev "$(ifb_of wan0)" root handle 9: $kind
+	check "a $kind on an ifb of ours is there" contains "$(at router tc qdisc show dev "$(ifb_of wan0)" root)" "^qdisc ${kind%% *} 9: root"
+	check "and gives way to a reload" exits 0 ctl a reload
+	check "by which wan0 is whole" is_whole wan0
+done
+at router tc qdisc replace dev "$(ifb_of wan0)" root handle 9: htb
+cable router ppp8 far pppfar8
+check "nor does one keep what comes from being shaped" within 5 is_whole ppp8
+check "plan is empty" within 5 plan_is_empty a
+ip -n "$prefix-router" link delete ppp8
+check "which goes again" within 5 ifbs_are "ppp0 ppp3 wan0"
 
 # ---- another namespace ----
 
