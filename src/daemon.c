@@ -935,15 +935,21 @@ static json_t *cmd_forward(void *ctx, const json_t *args)
 	return answer;
 }
 
-/* Takes everything of ours out of the kernel if the policy wants that. 0 or -errno with why. */
+/* Takes everything of ours out of the kernel if the policy wants that. 0 or -errno; with why not, or what is left all
+ * the same, which is logged. */
 static int remove_all(struct daemon *d, char *why, size_t size)
 {
 	int err;
 
+	why[0] = '\0';
 	if (d->removed || model_in_force(d)->on_stop == ON_STOP_KEEP)
 		return 0;
 	err = shaper_remove(d->shaper, why, size);
 	d->removed = !err;
+	if (err)
+		log_error("%s", why);
+	else if (*why)
+		log_warning("%s", why);
 	return err;
 }
 
@@ -978,20 +984,22 @@ static void rest(struct daemon *d)
 static json_t *cmd_stop(void *ctx, const json_t *args)
 {
 	struct daemon *d = ctx;
-	char why[512] = "";
+	json_t *answer;
+	char why[512];
 
 	(void)args;
 	log_info("stopping, as asked for");
 	warn_waiting(d);
 	save(d);
-	if (remove_all(d, why, sizeof(why)) < 0) {
-		log_error("%s", why);
+	if (remove_all(d, why, sizeof(why)) < 0)
 		return wire_error(EXIT_FAILED, "%s", why);
-	}
 	d->stopped = true;
 	rest(d);
 	ctl_drain(d->ctl, on_drained, d);
-	return json_pack("{s:b}", "removed", d->removed);
+	answer = json_pack("{s:b}", "removed", d->removed);
+	if (*why)
+		json_object_set_new(answer, "warning", wire_text(why));
+	return answer;
 }
 
 static const struct ctl_command commands[] = {
@@ -1207,18 +1215,14 @@ static int start(struct daemon *d)
 
 static int stop(struct daemon *d)
 {
-	char why[512] = "";
+	char why[512];
 
 	(void)sd_tell("STOPPING=1"); /* who does not listen misses nothing */
 	if (d->stopped)
 		return EXIT_DONE;
 	warn_waiting(d);
 	save(d);
-	if (remove_all(d, why, sizeof(why)) < 0) {
-		log_error("%s", why);
-		return EXIT_FAILED;
-	}
-	return EXIT_DONE;
+	return remove_all(d, why, sizeof(why)) < 0 ? EXIT_FAILED : EXIT_DONE;
 }
 
 /* The socket goes before the lock, and is the last that others see of us. */

@@ -959,7 +959,8 @@ const struct reload_paths *shaper_paths(const struct shaper *s)
 /* ---- removing -------------------------------------------------------------------------------------------------------
  */
 
-/* Every object of ours goes; what gave way to one comes back. */
+/* Every object of ours goes; what gave way to one comes back. 0 once that is so, with words in why if something else
+ * failed. */
 static int remove_objects(struct shaper *s, struct arena *a, char *why, size_t size)
 {
 	struct kobj_set observed = {0}, left = {0};
@@ -992,26 +993,29 @@ static int remove_objects(struct shaper *s, struct arena *a, char *why, size_t s
 	if (err)
 		snprintf(why, size, "nothing is shaped any more, but %s cannot be written: %s", s->replaced_path,
 			 strerror(-err));
-	return err;
+	return 0;
 }
 
 int shaper_remove(struct shaper *s, char *why, size_t size)
 {
 	int err, tries = 0;
+	size_t len;
 
 	do {
 		struct arena *a = arena_new();
 
+		why[0] = '\0';
 		err = remove_objects(s, a, why, size);
 		arena_free(a);
 	} while (err && ++tries < LINK_TRIES && link_went(s));
 	if (err)
 		return err;
 	err = pins_remove_all(s->pins);
+	len = strlen(why);
 	if (err)
-		snprintf(why, size, "nothing is shaped any more, but %s cannot be removed: %s", s->pin_dir,
-			 strerror(-err));
-	return err;
+		snprintf(why + len, size - len, "%s%s cannot be removed: %s",
+			 len ? "; " : "nothing is shaped any more, but ", s->pin_dir, strerror(-err));
+	return 0;
 }
 
 /* ---- live edits

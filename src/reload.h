@@ -85,8 +85,9 @@ struct nl *shaper_nl(struct shaper *s);
 struct pins *shaper_pins(struct shaper *s);
 const struct reload_paths *shaper_paths(const struct shaper *s);
 
-/* Removes everything of ours from this namespace and the pins: `qosctl stop` with on-stop: remove. 0 or -errno with
- * why. */
+/* Removes everything of ours from this namespace and the pins: `qosctl stop` with on-stop: remove. -errno with why, and
+ * everything is as it was; or 0, and nothing is shaped any more: what is left then in files or pins is said in why, ""
+ * otherwise. */
 int shaper_remove(struct shaper *s, char *why, size_t size);
 
 /* Live edits: kept in STATE_DIR/elements.json and applied by one shaper_replan. prefix as text; rates 0 for none. 0, or
