@@ -533,7 +533,10 @@ static void carry_out(struct shaper *s, struct result *r, enum purpose purpose)
 
 	/* Whatever happens in between: what gives way now is known. */
 	err = replaced_same(r->replaced, s->replaced) ? 0 : replaced_save(r->replaced, s->replaced_path);
-	if (err) {
+	if (err && does_what_it_can(purpose)) {
+		warn(&r->pub, "cannot write %s: %s; after a restart root qdiscs that were replaced may not come back",
+		     s->replaced_path, strerror(-err));
+	} else if (err) {
 		fail(r, EXIT_FAILED, "cannot write %s: %s; nothing was changed", s->replaced_path, strerror(-err));
 		return;
 	}

@@ -177,6 +177,21 @@ for kind in "${kinds[@]}"; do
 done
 check "what is replaced comes back as it was: ${given% }" equal "$not_back" ""
 
+# An interface comes with one while the state directory cannot be written.
+ip -n "$prefix-router" link delete wan0
+rules wan0 replace
+ctl a reload >/dev/null
+ip -n "$prefix-router" link add name x0 type veth peer name px
+at router tc qdisc add dev x0 root handle 9: pfifo limit 66
+mkdir "$dir/a/state/replaced.json.new"
+ip -n "$prefix-router" link set x0 name wan0
+check "one that comes is replaced also where that cannot be written down" within 20 has_ours wan0
+check "which the log says" within 5 grep -q "links changed: cannot write .*/replaced.json: Is a directory" "$dir/a/log"
+rmdir "$dir/a/state/replaced.json.new"
+rules "" replace
+ctl a reload >/dev/null
+check "and comes back" equal "$(root_of wan0)" "qdisc pfifo 9: root limit 66p"
+
 # When qosd is stopped.
 at router tc qdisc delete dev wan0 root 2>/dev/null
 at router tc qdisc add dev wan0 root handle 9: pfifo limit 99
