@@ -48,7 +48,8 @@ const struct kobj_ops ifb_ops = {
 	.describe = ifb_describe,
 };
 
-static struct nlmsghdr *put_header(void *buf, uint16_t type, int ifindex, bool up)
+/* change: which of the flags count. */
+static struct nlmsghdr *put_header(void *buf, uint16_t type, int ifindex, unsigned flags, unsigned change)
 {
 	struct nlmsghdr *msg = mnl_nlmsg_put_header(buf);
 	struct ifinfomsg *head;
@@ -57,14 +58,14 @@ static struct nlmsghdr *put_header(void *buf, uint16_t type, int ifindex, bool u
 	head = mnl_nlmsg_put_extra_header(msg, sizeof(*head));
 	head->ifi_family = AF_UNSPEC;
 	head->ifi_index = ifindex;
-	head->ifi_flags = up ? IFF_UP : 0;
-	head->ifi_change = up ? IFF_UP : 0;
+	head->ifi_flags = flags;
+	head->ifi_change = change;
 	return msg;
 }
 
 struct nlmsghdr *ifb_encode_create(void *buf, const struct kobj_link *l)
 {
-	struct nlmsghdr *msg = put_header(buf, RTM_NEWLINK, l->ifindex, false);
+	struct nlmsghdr *msg = put_header(buf, RTM_NEWLINK, l->ifindex, 0, 0);
 	struct nlattr *info;
 
 	msg->nlmsg_flags = NLM_F_CREATE | NLM_F_EXCL;
@@ -78,7 +79,7 @@ struct nlmsghdr *ifb_encode_create(void *buf, const struct kobj_link *l)
 
 struct nlmsghdr *ifb_encode_alias(void *buf, const struct kobj_link *l)
 {
-	struct nlmsghdr *msg = put_header(buf, RTM_NEWLINK, l->ifindex, l->up);
+	struct nlmsghdr *msg = put_header(buf, RTM_NEWLINK, l->ifindex, l->up ? IFF_UP : 0, IFF_UP);
 	char alias[sizeof(ALIAS_PREFIX) + sizeof(l->of)];
 
 	(void)snprintf(alias, sizeof(alias), ALIAS_PREFIX "%s", l->of); /* fits */
@@ -88,12 +89,12 @@ struct nlmsghdr *ifb_encode_alias(void *buf, const struct kobj_link *l)
 
 struct nlmsghdr *ifb_encode_delete(void *buf, const struct kobj_link *l)
 {
-	return put_header(buf, RTM_DELLINK, l->ifindex, false);
+	return put_header(buf, RTM_DELLINK, l->ifindex, 0, 0);
 }
 
 struct nlmsghdr *ifb_encode_dump(void *buf)
 {
-	struct nlmsghdr *msg = put_header(buf, RTM_GETLINK, 0, false);
+	struct nlmsghdr *msg = put_header(buf, RTM_GETLINK, 0, 0, 0);
 
 	mnl_attr_put_u32(msg, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	return msg;

@@ -15,7 +15,7 @@ struct nlmsghdr;
 
 extern const struct kobj_ops ifb_ops;
 
-/* Two messages: the device, then its alias and up. */
+/* Two messages: the device, then its alias and whether it is up. */
 struct nlmsghdr *ifb_encode_create(void *buf, const struct kobj_link *l);
 struct nlmsghdr *ifb_encode_alias(void *buf, const struct kobj_link *l);
 struct nlmsghdr *ifb_encode_delete(void *buf, const struct kobj_link *l);

@@ -146,6 +146,23 @@ static void an_ifb_is_ours_by_its_alias_or_by_name_and_index(void **state)
 	assert_int_equal(ifb_decode(msg, &out), -ENOENT);
 }
 
+/* Undo of "set up" is "set down". */
+static void an_ifb_is_set_up_and_down(void **state)
+{
+	struct kobj_link l = {.ifindex = ifb_index("wan0"), .of = "wan0", .tx_queues = 4};
+	_Alignas(struct nlmsghdr) char buf[NL_MSG_MAX];
+
+	(void)state;
+	for (int up = 0; up < 2; up++) {
+		struct ifinfomsg head;
+
+		l.up = up;
+		memcpy(&head, mnl_nlmsg_get_payload(ifb_encode_alias(buf, &l)), sizeof(head));
+		assert_int_equal(head.ifi_change, IFF_UP);
+		assert_int_equal(head.ifi_flags, up ? IFF_UP : 0);
+	}
+}
+
 /* ---- action ---- */
 
 static struct kobj random_police(void)
@@ -702,6 +719,7 @@ int main(void)
 		cmocka_unit_test(a_root_qdisc_is_seen_if_somebody_put_it_there),
 		cmocka_unit_test(what_a_qdisc_dropped_is_told),
 		cmocka_unit_test(an_ifb_is_ours_by_its_alias_or_by_name_and_index),
+		cmocka_unit_test(an_ifb_is_set_up_and_down),
 		cmocka_unit_test(a_police_action_comes_back),
 		cmocka_unit_test(every_field_of_a_police_action_matters),
 		cmocka_unit_test(a_dump_tells_ours_with_their_counters),
