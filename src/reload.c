@@ -24,7 +24,8 @@
 #include "replaced.h"
 #include "reuse.h"
 
-#define LINK_TRIES 4 /* of a run in whose middle links go */
+#define LINK_TRIES  4 /* of a run in whose middle links go */
+#define WAITING_MAX 192
 
 /* A policy that was read: the model and the texts its positions point into. Shared by the results made from it. */
 struct loaded {
@@ -680,13 +681,29 @@ const char *shaper_in_force(const struct shaper *s, struct arena *a)
 			   : "";
 }
 
+/* Why no reload is accepted now. */
+static const char *waiting_text(const struct shaper *s, char out[WAITING_MAX])
+{
+	int64_t left_ms = history_left_ms(s->history);
+
+	(void)snprintf(out, WAITING_MAX, /* fits */
+		       "the last reload waits to be confirmed and goes back to policy %u %s%lld s: `qosctl confirm` or "
+		       "`qosctl rollback` first",
+		       history_pending(s->history)->back_to, left_ms ? "in " : "now, ",
+		       (long long)(left_ms + 999) / 1000);
+	return out;
+}
+
 struct reload_result *shaper_plan(struct shaper *s)
 {
 	struct reload_result *r = run(s, load(s->config), TO_LOOK);
 	const char *in_force = shaper_in_force(s, r->arena);
+	char waiting[WAITING_MAX];
 
 	if (*in_force)
 		warn(r, "in force is %s", in_force);
+	if (history_pending(s->history)->pending)
+		warn(r, "a reload would be refused now: %s", waiting_text(s, waiting));
 	return r;
 }
 
@@ -707,12 +724,9 @@ static void remember(struct shaper *s, struct reload_result *r, const char *who)
 
 static struct reload_result *refuse_waiting(struct shaper *s)
 {
-	int64_t left_ms = history_left_ms(s->history);
+	char waiting[WAITING_MAX];
 
-	return refuse("the last reload waits to be confirmed and goes back to policy %u %s%lld s: `qosctl confirm` or "
-		      "`qosctl rollback` first",
-		      history_pending(s->history)->back_to, left_ms ? "in " : "now, ",
-		      (long long)(left_ms + 999) / 1000);
+	return refuse("%s", waiting_text(s, waiting));
 }
 
 struct reload_result *shaper_reload(struct shaper *s, const char *who)

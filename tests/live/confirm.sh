@@ -84,6 +84,8 @@ check "the history says until when" equal "$(marks 1); $(marks 2)" "next unless 
 check "and for how long" between "$(ctl a --json show history | jq '.history[0].left_ms')" 1 5000
 check "and whose it is" equal "$(ctl a --json show history | jq -r '.history[1].who')" "$(id -un)"
 check "another reload has to wait" exits 1 ctl a reload
+check "which plan says, too" contains "$(ctl a plan 2>&1 >/dev/null)" \
+	"warning: a reload would be refused now: the last reload waits to be confirmed and goes back to policy 1 in [1-5] s"
 check "and is told how long" contains "$(ctl a reload 2>&1)" "goes back to policy 1 in [1-5] s"
 kill -HUP "${pid_of[a]}"
 check "SIGHUP has to wait too" within 2 grep -q "reload: the last reload waits to be confirmed" "$dir/a/log"
