@@ -397,13 +397,20 @@ static const char *refusal_text(struct arena *a, const struct shaper *s, const s
 			    why->stuck ? describe(a, s, plan, why->stuck) : "", why->stuck ? ": " : "", why->undo_text);
 }
 
+/* "FILE:LINE:COL: " of what asks for the step, "" where nothing does. */
+static const char *where_of(struct result *r, const struct step *step)
+{
+	const struct kobj *o = !step ? NULL : step->after ? step->after : step->before;
+	const char *where = o && o->pos.line ? diag_where(r->loaded->diag, o->pos) : "";
+
+	return *where ? arena_printf(r->pub.arena, "%s: ", where) : "";
+}
+
 static void explain_refusal(const struct shaper *s, struct result *r)
 {
 	const struct refusal *why = &r->pub.refusal;
-	const struct kobj *o = !why->step ? NULL : why->step->after ? why->step->after : why->step->before;
-	const char *where = o && o->pos.line ? diag_where(r->loaded->diag, o->pos) : "";
 
-	fail(r, EXIT_FAILED, "%s%s%s", where, *where ? ": " : "", refusal_text(r->pub.arena, s, r->pub.plan, why));
+	fail(r, EXIT_FAILED, "%s%s", where_of(r, why->step), refusal_text(r->pub.arena, s, r->pub.plan, why));
 }
 
 static bool only_entries(const struct steps *steps)
@@ -428,7 +435,7 @@ static bool verify_entries(struct shaper *s, struct result *r)
 	for (size_t i = 0; i < r->steps.n; i++) {
 		if (entry_is(s, &r->steps.v[i]))
 			continue;
-		fail(r, EXIT_FAILED, "the kernel did not keep what it acknowledged: %s",
+		fail(r, EXIT_FAILED, "%sthe kernel did not keep what it acknowledged: %s", where_of(r, &r->steps.v[i]),
 		     describe(r->pub.arena, s, r->pub.plan, &r->steps.v[i]));
 		return false;
 	}
@@ -487,8 +494,8 @@ static bool verify_all(struct shaper *s, struct result *r, struct arena *a)
 	}
 	if (!left.n)
 		return true;
-	fail(r, EXIT_FAILED, "the kernel did not keep what it acknowledged: %zu objects differ, first: %s", left.n,
-	     describe(a, s, r->pub.plan, &left.v[0]));
+	fail(r, EXIT_FAILED, "%sthe kernel did not keep what it acknowledged: %zu objects differ, first: %s",
+	     where_of(r, &left.v[0]), left.n, describe(a, s, r->pub.plan, &left.v[0]));
 	return false;
 }
 
