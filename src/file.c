@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -76,6 +77,20 @@ int file_write_json(const char *path, const json_t *j)
 	err = file_write(path, text, strlen(text));
 	free(text);
 	return err;
+}
+
+int file_lock_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	/* A file system that knows no locks is no reason not to work. */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		close(fd);
+		return -EWOULDBLOCK;
+	}
+	return fd;
 }
 
 bool file_read_line(const char *path, char *line, size_t size)

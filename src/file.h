@@ -16,6 +16,8 @@ int file_write(const char *path, const void *data, size_t len);
 int file_write_json(const char *path, const json_t *j);
 /* mkdir -p. 0 or -errno. */
 int file_make_dirs(const char *path, mode_t mode);
+/* An fd that locks the directory for as long as it is open, or -errno; -EWOULDBLOCK: another process has locked it. */
+int file_lock_dir(const char *path);
 /* The first line, without its newline and cut to fit. false, and "": there is none, or it cannot be read. */
 bool file_read_line(const char *path, char *line, size_t size);
 /* A name as a JSON string: it may be any bytes, which JSON does not take. What is not UTF-8 has a '?' for each byte

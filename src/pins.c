@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../bpf/qosd_abi.h"
+#include "file.h"
 #include "mem.h"
 
 /* Our bpffs mounts carry this as their source, so that a later process knows which ones may be unmounted. */
@@ -31,6 +32,7 @@ struct pin {
 struct pins {
 	char *mount;   /* PIN_DIR */
 	char *dir;     /* PIN_DIR/v1 */
+	int lock;      /* of dir; negative: it is not ours alone */
 	struct pin *v; /* sorted by path */
 	size_t n, room;
 };
@@ -94,16 +96,31 @@ struct pins *pins_open(const char *pin_dir, char *why, size_t size)
 	p = xcalloc(1, sizeof(*p));
 	p->mount = xstrdup(pin_dir);
 	p->dir = xstrdup(dir);
+	p->lock = -1;
 	return p;
 fail:
 	errno = err;
 	return NULL;
 }
 
+int pins_lock(struct pins *p)
+{
+	p->lock = file_lock_dir(p->dir);
+	return p->lock < 0 ? p->lock : 0;
+}
+
+static void unlock(struct pins *p)
+{
+	if (p->lock >= 0)
+		(void)close(p->lock); /* only locked */
+	p->lock = -1;
+}
+
 void pins_close(struct pins *p)
 {
 	if (!p)
 		return;
+	unlock(p);
 	pins_refresh(p);
 	free(p->v);
 	free(p->mount);
@@ -437,6 +454,7 @@ int pins_remove_all(struct pins *p)
 	int err;
 
 	pins_refresh(p);
+	unlock(p); /* what is open keeps a mount busy */
 	err = remove_versions(p->mount);
 	if (!err && is_our_mount(p->mount) && umount(p->mount) < 0)
 		err = -errno;

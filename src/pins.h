@@ -15,6 +15,8 @@ struct pins;
 /* Opens (creating, mounting) the directory. NULL with errno and a sentence in why. */
 struct pins *pins_open(const char *pin_dir, char *why, size_t size);
 void pins_close(struct pins *p);
+/* No other process can do this until pins_close or pins_remove_all. 0; -EWOULDBLOCK: one has; -errno. */
+int pins_lock(struct pins *p);
 
 /* fd of a pinned map by its path below the directory; cached, stays the pins'. -errno. */
 int pins_map(struct pins *p, const char *path);

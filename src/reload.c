@@ -58,6 +58,7 @@ struct shaper {
 	struct elements_store *elements;
 	struct history *history;
 	struct replaced *replaced;
+	int lock; /* of the state directory; negative: it is not ours */
 	uint64_t build_id;
 	struct result *current;
 };
@@ -65,15 +66,33 @@ struct shaper {
 /* ---- opening and closing --------------------------------------------------------------------------------------------
  */
 
-static int read_state_dir(struct shaper *s, char *why, size_t size)
+/* Two over one directory would take each other's numbers and pins, whatever their namespaces are. */
+static int say_locked(int err, const char *what, const char *dir, char *why, size_t size)
 {
-	char path[4096];
+	if (err == -EWOULDBLOCK)
+		snprintf(why, size, "another qosd is using the %s directory %s", what, dir);
+	else
+		snprintf(why, size, "cannot lock the %s directory %s: %s", what, dir, strerror(-err));
+	return err;
+}
+
+static int lock_state_dir(struct shaper *s, char *why, size_t size)
+{
 	int err = file_make_dirs(s->state_dir, 0700);
 
 	if (err) {
 		snprintf(why, size, "cannot make the state directory %s: %s", s->state_dir, strerror(-err));
 		return err;
 	}
+	s->lock = file_lock_dir(s->state_dir);
+	return s->lock < 0 ? say_locked(s->lock, "state", s->state_dir, why, size) : 0;
+}
+
+static int read_state_dir(struct shaper *s, char *why, size_t size)
+{
+	char path[4096];
+	int err;
+
 	snprintf(path, sizeof(path), "%s/handles.json", s->state_dir);
 	s->handles_path = xstrdup(path);
 	s->handles = handles_new();
@@ -111,11 +130,14 @@ struct shaper *shaper_new(const struct reload_paths *paths, char *why, size_t si
 	int err;
 
 	why[0] = 0;
+	s->lock = -1;
 	s->config = xstrdup(paths->config);
 	s->state_dir = xstrdup(paths->state_dir);
 	s->pin_dir = xstrdup(paths->pin_dir);
 	s->paths = (struct reload_paths){s->config, s->state_dir, s->pin_dir};
 	s->build_id = prog_build_id();
+	if (lock_state_dir(s, why, size) < 0)
+		goto fail;
 	s->nl = nl_open();
 	if (!s->nl) {
 		snprintf(why, size, "cannot open a netlink socket: %s", strerror(errno));
@@ -124,6 +146,11 @@ struct shaper *shaper_new(const struct reload_paths *paths, char *why, size_t si
 	s->pins = pins_open(s->pin_dir, why, size);
 	if (!s->pins)
 		goto fail;
+	err = pins_lock(s->pins);
+	if (err) {
+		(void)say_locked(err, "pin", s->pin_dir, why, size);
+		goto fail;
+	}
 	s->kernel = kernel_new(s->nl, s->pins);
 	err = caps_probe(&s->caps);
 	if (err) {
@@ -155,6 +182,8 @@ void shaper_free(struct shaper *s)
 		pins_close(s->pins);
 	if (s->nl)
 		nl_close(s->nl);
+	if (s->lock >= 0)
+		close(s->lock);
 	free(s->config);
 	free(s->state_dir);
 	free(s->pin_dir);

@@ -66,6 +66,23 @@ netns elsewhere
 check "nor one with the first one's run directory" exits 1 timeout 20 nsenter --net="/run/netns/$prefix-elsewhere" "$qosd" \
 	--config "$dir/1/qosd.yaml" --run-dir "$dir/1/run" --state-dir "$dir/x/state" --pin-dir "$dir/x/pins"
 
+# Its own run directory, and of the first one the state or the pins.
+elsewhere() # STATE-DIR PIN-DIR
+{
+	timeout 20 nsenter --net="/run/netns/$prefix-elsewhere" "$qosd" --config "$dir/x/qosd.yaml" --run-dir "$dir/x/run" \
+		--state-dir "$dir/$1/state" --pin-dir "$dir/$2/pins" 2>&1
+}
+handles=$(cat "$dir/1/state/handles.json")
+said=$(elsewhere 1 x)
+check "nor with its state directory" equal "$?" 1
+check "which is said" contains "$said" "another qosd is using the state directory $dir/1/state"
+said=$(elsewhere x 1)
+check "nor with its pins" equal "$?" 1
+check "which is said, too" contains "$said" "another qosd is using the pin directory $dir/1/pins"
+check "the first has its own" equal "$(cat "$dir/1/state/handles.json")" "$handles"
+check "and nothing to do" plan_is_empty 1
+check "and no pins were left where there were none" equal "$(findmnt -n "$dir/x/pins")" ""
+
 start_qosd 2 router2
 check "one in another namespace does" equal $? 0
 at neigh1 ping -q -c 1 -W 2 172.16.1.5 >/dev/null
