@@ -63,7 +63,7 @@ struct daemon {
 	struct keys *keys;
 	struct meter *meter;
 	struct ctl *ctl;
-	struct event *terminate, *interrupt, *hangup, *hung_up;
+	struct event *terminate, *interrupt, *hangup, *hung_up, *asked;
 	struct event *link_event, *replan, *age, *age_keys, *tick, *save, *learned, *learned_again, *expire;
 	unsigned retry_ms;
 	unsigned long long replan_at_ms; /* when replan is due, where it is pending */
@@ -1067,21 +1067,60 @@ static int lock_run_dir(struct daemon *d)
 	return 0;
 }
 
+static int namespace_socket(void)
+{
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+/* Is it root who listens there? The kernel tells whoever connects. */
+static bool root_listens(const struct sockaddr *at, socklen_t len)
+{
+	struct ucred who = {.uid = UINT32_MAX};
+	socklen_t size = sizeof(who);
+	int fd = namespace_socket();
+	bool root = fd >= 0 && connect(fd, at, len) == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 &&
+		    who.uid == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return root;
+}
+
+/* By a name that every user of the namespace can take: only where root has it is it a qosd's. */
 static int lock_namespace(struct daemon *d)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(NAMESPACE_LOCK));
 
 	memcpy(at.sun_path + 1, NAMESPACE_LOCK, strlen(NAMESPACE_LOCK));
-	d->namespace_lock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (d->namespace_lock >= 0 &&
-	    bind(d->namespace_lock, (struct sockaddr *)&at,
-		 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(NAMESPACE_LOCK))) == 0)
+	d->namespace_lock = namespace_socket();
+	if (d->namespace_lock >= 0 && bind(d->namespace_lock, (struct sockaddr *)&at, len) == 0 &&
+	    listen(d->namespace_lock, SOMAXCONN) == 0)
 		return 0;
-	if (errno == EADDRINUSE)
-		log_error("another qosd is already running in this network namespace");
-	else
+	if (errno != EADDRINUSE) {
 		log_error("cannot lock this network namespace: %s", strerror(errno));
-	return -EBUSY;
+		return -EBUSY;
+	}
+	close(d->namespace_lock);
+	d->namespace_lock = -1;
+	if (root_listens((struct sockaddr *)&at, len)) {
+		log_error("another qosd is already running in this network namespace");
+		return -EBUSY;
+	}
+	log_warning("some other program has the socket @" NAMESPACE_LOCK
+		    " of this network namespace; a second qosd here would not be noticed");
+	return 0;
+}
+
+/* Another qosd has asked who we are, and knows by now. */
+static void on_asked(evutil_socket_t fd, short what, void *arg)
+{
+	int asking = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	(void)what;
+	(void)arg;
+	if (asking >= 0)
+		close(asking);
 }
 
 __attribute__((format(printf, 2, 0))) static int quiet_libbpf(enum libbpf_print_level level, const char *fmt,
@@ -1105,6 +1144,7 @@ static bool make_events(struct daemon *d)
 	d->interrupt = evsignal_new(d->base, SIGINT, on_terminate, d);
 	d->hangup = evsignal_new(d->base, SIGHUP, on_hangup, d);
 	d->hung_up = evtimer_new(d->base, on_hung_up, d);
+	d->asked = event_new(d->base, d->namespace_lock, EV_READ | EV_PERSIST, on_asked, d);
 	d->replan = evtimer_new(d->base, on_replan, d);
 	d->age = evtimer_new(d->base, on_age, d);
 	d->age_keys = evtimer_new(d->base, on_age_keys, d);
@@ -1114,7 +1154,8 @@ static bool make_events(struct daemon *d)
 	d->expire = evtimer_new(d->base, on_expire, d);
 	return d->terminate && d->interrupt && d->hangup && d->hung_up && d->replan && d->age && d->age_keys &&
 	       d->tick && d->save && d->learned_again && d->expire && event_add(d->terminate, NULL) == 0 &&
-	       event_add(d->interrupt, NULL) == 0 && event_add(d->hangup, NULL) == 0;
+	       event_add(d->interrupt, NULL) == 0 && event_add(d->hangup, NULL) == 0 && d->asked &&
+	       (d->namespace_lock < 0 || event_add(d->asked, NULL) == 0);
 }
 
 static bool follow_links(struct daemon *d)
@@ -1228,9 +1269,9 @@ static int stop(struct daemon *d)
 /* The socket goes before the lock, and is the last that others see of us. */
 static void release(struct daemon *d)
 {
-	struct event *const events[] = {d->terminate, d->interrupt,     d->hangup,   d->hung_up, d->link_event,
-					d->replan,    d->age,           d->age_keys, d->tick,    d->save,
-					d->learned,   d->learned_again, d->expire};
+	struct event *const events[] = {d->terminate,  d->interrupt, d->asked,         d->hangup,   d->hung_up,
+					d->link_event, d->replan,    d->age,           d->age_keys, d->tick,
+					d->save,       d->learned,   d->learned_again, d->expire};
 
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i])

@@ -61,6 +61,33 @@ check "and ours are there" contains "$(at router1 tc filter show dev wan0 ingres
 sharing_policy x "$engine"
 check "a second qosd in the namespace does not start" exits 1 start_qosd x router1
 check "and says why" contains "$(cat "$dir/x/log")" "another qosd is already running in this network namespace"
+# A user who takes the name by which they notice each other does not keep one from starting.
+netns taken
+take_the_name()
+{
+	nsenter --net="/run/netns/$prefix-taken" python3 - <<-'END' &
+		import os, socket, time
+		os.setgroups([])
+		os.setresgid(65534, 65534, 65534)
+		os.setresuid(65534, 65534, 65534)
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+		s.bind("\0qosd")
+		s.listen(0)
+		time.sleep(60)
+	END
+}
+name_is_taken()
+{
+	at taken grep -q @qosd /proc/net/unix
+}
+sharing_policy t "$engine"
+take_the_name
+holder=$!
+check "a user has the name @qosd" within 5 name_is_taken
+check "qosd starts all the same" start_qosd t taken
+check "and says so" contains "$(cat "$dir/t/log")" "some other program has the socket @qosd"
+stop_qosd t
+kill "$holder"
 # Nor one over the same directories, wherever it is.
 netns elsewhere
 check "nor one with the first one's run directory" exits 1 timeout 20 nsenter --net="/run/netns/$prefix-elsewhere" "$qosd" \
