@@ -65,22 +65,21 @@ static void *read_each(struct shaper *s, enum map_role role, uint32_t key, size_
 	return NULL;
 }
 
-static struct qosd_forward_stats read_rule(struct shaper *s, const struct plan_forward *f)
+static void add_rule(struct shaper *s, const struct plan_forward *f, struct qosd_forward_stats *sum)
 {
-	struct qosd_forward_stats sum = {0}, *each;
+	struct qosd_forward_stats *each;
 	size_t cpus;
 
 	each = read_each(s, MAP_FORWARDS_STATS, f->number, sizeof(*each), &cpus);
 	for (size_t i = 0; each && i < cpus; i++) {
-		sum.packets += each[i].packets;
-		sum.bytes += each[i].bytes;
-		sum.skbs += each[i].skbs;
-		sum.skb_bytes += each[i].skb_bytes;
+		sum->packets += each[i].packets;
+		sum->bytes += each[i].bytes;
+		sum->skbs += each[i].skbs;
+		sum->skb_bytes += each[i].skb_bytes;
 		for (int w = 0; w < QOSD_WHYS; w++)
-			sum.why[w] += each[i].why[w];
+			sum->why[w] += each[i].why[w];
 	}
 	free(each);
-	return sum;
 }
 
 /* Of this device, not of one that had the name before. */
@@ -167,19 +166,28 @@ json_t *fastpath_show(struct shaper *s)
 /* ---- counters -------------------------------------------------------------------------------------------------------
  */
 
+/* By reason, without those that are 0. */
+static json_t *missed_of(const struct qosd_forward_stats *stats)
+{
+	json_t *missed = json_object();
+
+	for (int i = 0; i < QOSD_WHYS; i++)
+		if (stats->why[i])
+			json_object_set_new(missed, why_names[i], wire_count(stats->why[i]));
+	return missed;
+}
+
 static json_t *rule_stats(struct shaper *s, const struct plan_forward *f)
 {
-	struct qosd_forward_stats stats = read_rule(s, f);
-	json_t *j = rule_head(f->rule), *missed = json_object();
+	struct qosd_forward_stats stats = {0};
+	json_t *j = rule_head(f->rule);
 
+	add_rule(s, f, &stats);
 	json_object_set_new(j, "packets", wire_count(stats.packets));
 	json_object_set_new(j, "bytes", wire_count(stats.bytes));
 	json_object_set_new(j, "kernel_packets", wire_count(stats.skbs));
 	json_object_set_new(j, "kernel_bytes", wire_count(stats.skb_bytes));
-	for (int i = 0; i < QOSD_WHYS; i++)
-		if (stats.why[i])
-			json_object_set_new(missed, why_names[i], wire_count(stats.why[i]));
-	json_object_set_new(j, "missed", missed);
+	json_object_set_new(j, "missed", missed_of(&stats));
 	return j;
 }
 
@@ -204,6 +212,18 @@ static const struct plan_forward *forward_to(const struct plan *p, const char *i
 		if (strcmp(p->forwards.v[i].rule->dev, ifname) == 0)
 			return &p->forwards.v[i];
 	return NULL;
+}
+
+/* Of all rules that hand packets to this interface. */
+static json_t *missed_to(struct shaper *s, const char *ifname)
+{
+	const struct plan *p = plan_of(s);
+	struct qosd_forward_stats sum = {0};
+
+	for (size_t i = 0; i < p->forwards.n; i++)
+		if (strcmp(p->forwards.v[i].rule->dev, ifname) == 0)
+			add_rule(s, &p->forwards.v[i], &sum);
+	return missed_of(&sum);
 }
 
 static int add_interface(void *ctx, const struct link_counts *c)
@@ -232,6 +252,7 @@ static int add_interface(void *ctx, const struct link_counts *c)
 	if (stats.unseen_tx_skbs)
 		json_array_append_new(unseen, json_string("tx"));
 	json_object_set_new(j, "unseen", unseen);
+	json_object_set_new(j, "missed", missed_to(rows->s, c->name));
 	json_array_append_new(rows->v, j);
 	return 0;
 }

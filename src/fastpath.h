@@ -16,7 +16,7 @@ json_t *fastpath_show(struct shaper *s);
 /* An array: [name, on, hook, dev, packets, bytes, kernel_packets, kernel_bytes, missed: {reason: packets}] */
 json_t *fastpath_stats(struct shaper *s);
 /* interfaces: a row for every interface: [rx_packets, .. as they are, kernel_rx_packets, .. as the kernel says, unseen:
- * which of the kernel's figures miss something] */
+ * which of the kernel's figures miss something, missed: what the rules to it did not hand over] */
 json_t *fastpath_interfaces(struct shaper *s);
 /* rule NULL: all. An answer to a command. */
 json_t *fastpath_switch(struct shaper *s, bool on, const char *rule);

@@ -295,20 +295,20 @@ static int cmd_show(const struct cli *c, int argc, char **argv)
 	return finish(c, ask(c, "show", args, LOOK_S));
 }
 
-/* "last_hop 3" for people, in a row of its own kind. */
-static void name_missed(json_t *rule)
+/* "last_hop 3" for people, in a row of its own kind: of a rule or of an interface. */
+static void name_missed(json_t *row)
 {
 	json_t *words = json_array(), *n;
 	const char *why;
 
-	json_object_foreach (json_object_get(rule, "missed"), why, n) {
+	json_object_foreach (json_object_get(row, "missed"), why, n) {
 		json_t *word = json_sprintf("%s %" JSON_INTEGER_FORMAT, why, json_integer_value(n));
 
 		json_array_append_new(words, word);
 	}
-	json_object_set_new(rule, "missed", words);
-	json_object_del(rule, "kernel_packets");
-	json_object_del(rule, "kernel_bytes");
+	json_object_set_new(row, "missed", words);
+	json_object_del(row, "kernel_packets");
+	json_object_del(row, "kernel_bytes");
 }
 
 /* Of keys that nobody has looked at for a minute there is a rate only after two seconds. */
@@ -331,7 +331,7 @@ static int stats_top(const struct cli *c)
 
 static int cmd_stats(const struct cli *c, int argc, char **argv)
 {
-	json_t *args = NULL, *answer, *rule;
+	json_t *args = NULL, *answer, *row;
 	size_t i;
 
 	if (c->sort && !c->top)
@@ -344,9 +344,9 @@ static int cmd_stats(const struct cli *c, int argc, char **argv)
 	if (argc)
 		args = json_pack("{s:s}", "what", argv[0]);
 	answer = ask(c, "stats", args, LOOK_S);
-	json_array_foreach (json_object_get(answer, "forward"), i, rule)
+	json_array_foreach (json_object_get(answer, argc ? "interfaces" : "forward"), i, row)
 		if (!c->json)
-			name_missed(rule);
+			name_missed(row);
 	return finish(c, answer);
 }
 

@@ -266,6 +266,9 @@ check "of mode neigh, merged, IPv6" counted gso out1-v6 c1 fd00:9::2 out eth0
 check "the host's side of the pair shows what the kernel does not count" \
 	jq -e '.interfaces[] | select(.interface == "v1") | .unseen == ["tx"] and .tx_packets > .kernel_tx_packets + 200' \
 	<(ctl q --json stats interfaces)
+check "what was handed to it is what the rules that lead there handed on" \
+	equal "$(ctl q --json stats interfaces | jq '.interfaces[] | select(.interface == "v1") | .forwarded_packets')" \
+	"$(ctl q --json stats | jq '[.forward[] | select(.dev == "v1") | .kernel_packets] | add')"
 
 # ---- switches, under traffic ----
 
@@ -356,6 +359,10 @@ check "a live edit of the set brings a new container in" past_stack talk out 10.
 ip -n "$prefix-c2" link set eth0 down
 check "a peer that is down: away" within 20 is_state in2 "away: no carrier"
 check "and its packets are counted as missed" missed_more in2 device_away at out ping -n -q -c 1 -W 1 10.88.2.2
+check "at the interface too, where all rules that lead there are one" \
+	equal "$(ctl q --json stats interfaces | jq '.interfaces[] | select(.interface == "v2") | .missed.device_away')" \
+	"$(ctl q --json stats | jq '[.forward[] | select(.dev == "v2") | .missed.device_away // 0] | add')"
+check "for people in words" contains "$(ctl q stats interfaces)" '^ *v2 .* device_away [1-9]'
 ip -n "$prefix-c2" link set eth0 up
 ip -n "$prefix-c2" route replace default via 10.88.2.1
 ip -n "$prefix-c2" address replace fd00:88:2::2/64 dev eth0 nodad
