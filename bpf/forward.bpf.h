@@ -301,9 +301,7 @@ static __always_inline int missed(const struct qosd_forward_conf *c, struct qosd
 	if (why < 0 || why >= QOSD_WHYS)
 		return TC_ACT_UNSPEC;
 	s->why[why] += packets;
-	if (why == QOSD_WHY_LOOP) /* of a copy none is made, and the packet itself has not gone round */
-		return c->mode == QOSD_FORWARD_CLONE ? TC_ACT_UNSPEC : TC_ACT_SHOT;
-	return why < QOSD_WHY_LOOP && c->miss_drop ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+	return why == QOSD_WHY_LOOP || (why < QOSD_WHY_LOOP && c->miss_drop) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
 static __always_inline void count(struct __sk_buff *skb, const struct qosd_forward_conf *c, const struct qosd_target *t,
@@ -436,8 +434,8 @@ __noinline int hand_over(struct __sk_buff *skb, const struct packet *p, __u32 nu
 			why = send_copy(skb, t->ifindex, hops);
 		if (why == NO_WHY)
 			count(skb, c, t, s, ts, packets, bytes);
-		else if (missed(c, s, packets, why) == TC_ACT_SHOT)
-			return TC_ACT_SHOT;
+		else
+			(void)missed(c, s, packets, why); /* it is the copy that is not made; the packet goes on */
 		return GO_ON;
 	}
 	if (why == QOSD_WHY_NEIGHBOUR && may_ask(c, s, packets)) {

@@ -25,6 +25,9 @@ static void check_mode(struct checker *k, const struct model_forward *f)
 	if (f->has_nexthop && f->mode != FORWARD_NEIGH)
 		diag_error(k->d, f->nexthop_pos, "no-effect",
 			   "\"nexthop\" belongs to mode neigh: no other mode asks for a neighbour");
+	if (f->mode == FORWARD_CLONE && f->on_miss == ON_MISS_DROP)
+		diag_warning(k->d, f->mode_pos, "no-effect",
+			     "\"on-miss: drop\" has no effect with mode clone: what was to be copied goes on");
 }
 
 static bool is_unicast(const struct prefix *p)

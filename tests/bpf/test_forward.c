@@ -192,6 +192,25 @@ static void after_a_copy_later_rules_are_looked_at(void **state)
 	assert_int_equal(stats(RULE_TWO).packets, 2);
 }
 
+/* Whatever on-miss says, and whichever of its reasons. */
+static void without_a_copy_the_packet_goes_on(void **state)
+{
+	struct packet_buf p = udp_packet(0, 1);
+
+	(void)state;
+	target_is(0, (struct qosd_target){0});
+	for (uint32_t drop = 0; drop < 2; drop++) {
+		rule_is(RULE_ONE, (struct qosd_forward_conf){.mode = QOSD_FORWARD_CLONE, .miss_drop = (uint8_t)drop});
+		assert_int_equal(run(&p), TC_ACT_REDIRECT); /* by rule 2 */
+		assert_int_equal(why(RULE_ONE, QOSD_WHY_AWAY), drop + 1);
+		assert_int_equal(stats(RULE_TWO).packets, drop + 1);
+	}
+	rule_is(RULE_TWO, (struct qosd_forward_conf){.mode = QOSD_FORWARD_CLONE, .miss_drop = 1});
+	assert_int_equal(run(&p), TC_ACT_UNSPEC);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_AWAY), 1);
+	assert_int_equal(stats(RULE_ONE).packets, 0);
+}
+
 /* Four copies are sent, each of a packet that nobody has handed on before. */
 static void copies_are_no_hops_of_the_packet(void **state)
 {
@@ -653,6 +672,7 @@ int main(void)
 		TEST(a_packet_of_layer_2_stays_as_it_is),
 		TEST(on_ingress_it_is_addressed_to_the_device),
 		TEST(after_a_copy_later_rules_are_looked_at),
+		TEST(without_a_copy_the_packet_goes_on),
 		TEST(copies_are_no_hops_of_the_packet),
 		TEST(a_next_hop_needs_no_route),
 		TEST(another_device_of_the_slot_is_counted_anew),
