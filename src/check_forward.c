@@ -98,6 +98,28 @@ static void check_around(struct checker *k, const struct model_forward *f)
 	diag_note(k->d, iface->egress->pos, "the policy");
 }
 
+/* The departure time of a packet goes with it, for the fq of the other device. */
+static bool keeps_its_time(const struct checker *k, const struct model_forward *f)
+{
+	const struct model_interface *to = model_interface_for(k->m, f->dev);
+
+	return f->mode != FORWARD_INGRESS && to && to->egress && to->egress->type == POLICY_EDT;
+}
+
+/* What a rule takes from an egress hook never comes to the qdisc there. */
+static void check_leaving(struct checker *k, const struct model_forward *f)
+{
+	const struct model_interface *from = model_interface_for(k->m, f->on);
+
+	if (f->dir != DIR_EGRESS || f->mode == FORWARD_CLONE || !from || !from->egress)
+		return;
+	if (from->egress->type != POLICY_HTB && (from->egress->type != POLICY_EDT || keeps_its_time(k, f)))
+		return;
+	diag_warning(k->d, f->on_pos, "around-shaping",
+		     "the egress policy of \"%s\" counts what this rule takes, and does not delay it", f->on);
+	diag_note(k->d, from->egress->pos, "the policy");
+}
+
 /* ---- loops ----
  * A packet that a rule hands to the ingress or egress of a device comes to the rules of that hook. */
 
@@ -197,6 +219,7 @@ void model_check_forward(struct diag *d, const struct model *m, bool whole)
 		check_nexthop(&k, rules[i], f);
 		check_ifb(&k, f);
 		check_around(&k, f);
+		check_leaving(&k, f);
 	}
 	if (whole && m->n_forwards <= QOSD_FORWARDS_MAX)
 		check_loops(&k, rules);
