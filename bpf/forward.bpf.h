@@ -92,8 +92,8 @@ static __always_inline __be32 as_ipv4(const struct qosd_addr *a)
 	return ((const __u32 *)a->b)[3];
 }
 
-/* The next hop is given: only whether its link-layer address is known is asked, which needs forwarding to be on; where
- * it is off, the kernel finds that out by itself. */
+/* The next hop is given: only whether its link-layer address is known is asked. The kernel tells that where it
+ * forwards, has a route there, and the address is not link-local; else it is taken to be known. */
 static __always_inline int find_given(struct __sk_buff *skb, const struct packet *p, const struct qosd_forward_conf *c,
 				      const struct qosd_target *t, struct bpf_redir_neigh *nh)
 {

@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,7 +129,11 @@ static const char *state_of(struct shaper *s, const struct plan_forward *f, cons
 		return "waiting";
 	if (*f->refused)
 		return "refused";
-	return *f->away ? "away" : "on";
+	if (*f->away)
+		return "away";
+	if (f->rule->has_nexthop && IN6_IS_ADDR_LINKLOCAL(&f->rule->nexthop.addr))
+		*why = "the next hop is link-local: nobody sees whether it answers";
+	return "on";
 }
 
 static json_t *rule_head(const struct model_forward *f)

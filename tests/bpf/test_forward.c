@@ -240,10 +240,10 @@ static void copies_are_no_hops_of_the_packet(void **state)
 		assert_int_equal(why(i, QOSD_WHY_LOOP), 1);
 }
 
-/* The header is made by the program: the packet is as long again afterwards. */
+/* Nor is one that the kernel says nothing of (IPv4 where it does not forward, link-local) taken to be unknown. */
 static void a_next_hop_needs_no_route(void **state)
 {
-	struct qosd_forward_conf conf = {.mode = QOSD_FORWARD_NEIGH, .target = 1, .nexthop = 6};
+	struct qosd_forward_conf conf = {.mode = QOSD_FORWARD_NEIGH, .target = 1, .nexthop = 6, .miss_drop = 1};
 	struct packet_buf p = udp_packet(0, 9);
 
 	(void)state;
@@ -252,9 +252,16 @@ static void a_next_hop_needs_no_route(void **state)
 	conf.address.b[15] = 1;
 	rule_is(RULE_TWO, conf);
 	assert_int_equal(run(&p), TC_ACT_REDIRECT);
-	/* IPv6 cannot go by way of IPv4 */
+	assert_int_equal(stats(RULE_TWO).packets, 1);
 	conf.nexthop = 4;
+	memcpy(conf.address.b, (uint8_t[]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 7, 0, 9}, 16);
+	command("ip address add 10.7.0.1/24 dev small && sysctl -q -w net.ipv4.ip_forward=0");
 	rule_is(RULE_TWO, conf);
+	assert_int_equal(run(&p), TC_ACT_REDIRECT);
+	command("ip address del 10.7.0.1/24 dev small");
+	assert_int_equal(stats(RULE_TWO).packets, 2);
+	assert_int_equal(why(RULE_TWO, QOSD_WHY_NEIGHBOUR), 0);
+	/* IPv6 cannot go by way of IPv4 */
 	p = udp_packet(1, 9);
 	assert_int_equal(run(&p), TC_ACT_UNSPEC);
 	assert_int_equal(why(RULE_TWO, QOSD_WHY_NO_ROUTE), 1);

@@ -428,8 +428,11 @@ cat >"$dir/q/qosd.yaml" <<-'END'
 	  - {name: unresolved, on: v1, match: [{dst: 10.66.0.4}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.99},
 	     on-miss: drop}
 	  - {name: gone, on: v1, match: [{dst: 10.66.0.5}], redirect: {mode: egress, dev: nowhere}, on-miss: drop}
+	  - {name: unseen-hop, on: v1, match: [{dst: 10.66.0.6}], redirect: {mode: neigh, dev: eth0, nexthop: "fe80::9"}}
 END
 check "reload warns of the loop" contains "$(ctl q reload 2>&1)" 'forward-loop'
+check "of a link-local next hop the rule says what is not seen" \
+	within 20 is_state unseen-hop "on: the next hop is link-local: nobody sees whether it answers"
 packets() # NS IFNAME rx|tx
 {
 	ip -n "$prefix-$1" -j -s link show "$2" | jq ".[0].stats64.$3.packets"
