@@ -281,6 +281,23 @@ json_t *fastpath_interfaces(struct shaper *s)
 /* ---- switches -------------------------------------------------------------------------------------------------------
  */
 
+/* A rule that was switched off by itself stays so when all are switched on. The sentence, or NULL: there is none. */
+static json_t *still_off(struct shaper *s, const struct plan *p)
+{
+	const char *name = NULL;
+	int n = 0;
+
+	for (size_t i = 0; i < p->forwards.n; i++) {
+		if (!is_off(s, p->forwards.v[i].number))
+			continue;
+		name = name ? name : p->forwards.v[i].rule->name;
+		n++;
+	}
+	if (n > 1)
+		return json_sprintf("%d rules are still off, %s first: qosctl show forward", n, name);
+	return n ? json_sprintf("rule %s is still off: qosctl forward on %s", name, name) : NULL;
+}
+
 json_t *fastpath_switch(struct shaper *s, bool on, const char *rule)
 {
 	const struct model *m = shaper_current(s)->model;
@@ -303,7 +320,7 @@ json_t *fastpath_switch(struct shaper *s, bool on, const char *rule)
 		return json_pack("{s:b, s:s}", "forward", on, "warning", "settings: fast-path: off keeps it off");
 	if (on && rule && is_off(s, 0))
 		return json_pack("{s:b, s:s}", "forward", on, "warning", "all rules are off: qosctl forward on");
-	return json_pack("{s:b}", "forward", on);
+	return json_pack("{s:b, s:o*}", "forward", on, "warning", on && !rule ? still_off(s, p) : NULL);
 }
 
 static bool is_number(const struct plan *p, uint32_t number)

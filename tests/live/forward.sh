@@ -281,7 +281,9 @@ ctl q forward on >/dev/null
 sleep 0.2
 check "switched on, they do not" past_stack sleep 0.3
 check "one rule alone can be off" through_stack ctl_and_wait forward off in2
-ctl q forward on in2 >/dev/null
+check "to switch all on leaves it off, and says so" contains "$(ctl q forward on 2>&1)" 'rule in2 is still off: qosctl forward on in2'
+check "it is" is_state in2 "off: qosctl forward off"
+check "by itself it is switched on, and nothing is left to be said" fails contains "$(ctl q forward on in2 2>&1; ctl q forward on 2>&1)" off
 sleep 0.5
 kill -INT "$pinging"
 wait "$pinging"
