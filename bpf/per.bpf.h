@@ -36,10 +36,16 @@ static __always_inline void key_remember(const struct packet *p)
 	}
 }
 
-/* The element of the set that covers the address, single addresses first, or NULL. As in a fence, ::/0 has no IPv4
- * address in it. */
-static __always_inline const struct qosd_written *key_element(__u32 slot, const struct qosd_lpm *at)
+static __always_inline __u64 key_own_rate(const struct qosd_key_conf *kc, const struct qosd_written *w)
 {
+	return kc->up ? w->up_Bps : w->down_Bps;
+}
+
+/* The element of the set that the address is a key of, or NULL: itself if it has a rate in this direction, else the
+ * longest prefix that covers it. As in a fence, ::/0 has no IPv4 address in it. */
+static __always_inline const struct qosd_written *key_element(const struct qosd_key_conf *kc, const struct qosd_lpm *at)
+{
+	__u32 slot = kc->set - 1;
 	struct qosd_set_conf *sc = bpf_map_lookup_elem(&sets_conf, &slot);
 	const struct qosd_written *w;
 	void *inner = bpf_map_lookup_elem(&sets_written, &slot);
@@ -47,7 +53,7 @@ static __always_inline const struct qosd_written *key_element(__u32 slot, const 
 	if (!sc || !inner)
 		return NULL;
 	w = bpf_map_lookup_elem(inner, &at->addr);
-	if (w || !sc->n_prefixes)
+	if ((w && key_own_rate(kc, w)) || !sc->n_prefixes)
 		return w;
 	inner = bpf_map_lookup_elem(&sets_prefixes, &slot);
 	if (!inner)
@@ -85,9 +91,9 @@ static __always_inline __u64 key_of(const struct key_scratch *scratch, const str
 	key->addr = scratch->ends[kc->side & 1];
 	if (address_is_v4(&key->addr))
 		bits = kc->prefix4;
-	w = kc->set ? key_element(kc->set - 1, key) : NULL;
+	w = kc->set ? key_element(kc, key) : NULL;
 	if (w) {
-		own = kc->up ? w->up_Bps : w->down_Bps;
+		own = key_own_rate(kc, w);
 		if (own) {
 			rate = own;
 			bits = w->bits;

@@ -274,6 +274,26 @@ static void an_element_that_is_a_prefix_is_one_key(void **state)
 	assert_true(has_key("10.0.0.0/24") && has_key("10.0.0.7") && has_key("10.0.1.1") && has_key("fd00:1::/56"));
 }
 
+/* What a subscriber has written for the other direction alone takes nothing from him in this one. */
+static void an_address_without_a_rate_here_is_in_its_prefix(void **state)
+{
+	(void)state;
+	load_with_set(1, 3);
+	harness_written(&h, 3, "10.0.0.0/24", 3, 0);
+	harness_written(&h, 3, "10.0.0.7", 0, 9);
+	harness_written(&h, 3, "10.0.1.0/24", 3, 0);
+	harness_written(&h, 3, "10.0.1.0/28", 0, 9);
+	PASSES("10.0.0.7", 200);
+	PASSES("10.0.0.8", 100);
+	DROPS("10.0.0.7", 34); /* one key with the others */
+	assert_true(has_key("10.0.0.0/24"));
+	assert_false(has_key("10.0.0.7"));
+	/* of prefixes the longest is asked, whatever it has */
+	PASSES("10.0.1.7", 100);
+	DROPS("10.0.1.7", 34);
+	assert_true(has_key("10.0.1.7"));
+}
+
 static void ipv4_is_not_in_a_prefix_of_ipv6(void **state)
 {
 	(void)state;
@@ -509,6 +529,7 @@ int main(void)
 		TEST(an_elements_own_rate_wins),
 		TEST(and_acts_at_once),
 		TEST(an_element_that_is_a_prefix_is_one_key),
+		TEST(an_address_without_a_rate_here_is_in_its_prefix),
 		TEST(ipv4_is_not_in_a_prefix_of_ipv6),
 		TEST(who_finds_no_room_shares_a_clock),
 		TEST(what_shares_a_clock_is_counted_once),
