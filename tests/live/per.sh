@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # A rate for each address: ten subscribers from a CSV file have a bucket each; edits of the set, of which one changed row is one
-# write; who was idle is forgotten.
+# write; who was idle is forgotten, but for who owes.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -142,9 +142,36 @@ check "what needs larger maps of both is one reload" grown
 
 # ---- time ----
 
-nobody_left()
+# One owes for two minutes, one goes on sending, the others do neither.
+sed -i 's/timeout: 10s/timeout: 4s/' "$dir/d/qosd.yaml"
+sed -i 's/^10.7.0.1,.*/10.7.0.1,4kbit,1mbit/' "$dir/d/subscribers.csv"
+ctl d reload >/dev/null
+for i in {3..10}; do
+	at lan ping -q -c 1 -W 5 -I "10.7.0.$i" 10.7.0.100 >/dev/null
+done
+at lan ping -q -c 60 -i 0.002 -s 1400 -W 1 -I 10.7.0.1 10.7.0.100 >/dev/null
+owed_since=$SECONDS
+owes=$(key 10.7.0.1 packets)
+at lan ping -q -c 1 -W 5 -I 10.7.0.2 10.7.0.100 >/dev/null
+sends=$(key 10.7.0.2 packets)
+nsenter --net="/run/netns/$prefix-lan" ping -q -w 120 -i 0.5 -I 10.7.0.2 10.7.0.100 >"$dir/ping" &
+sending=$!
+
+left()
 {
-	[ "$(subscribers)" = 0 ]
+	ctl d --json show keys | jq -r '[.keyed_classes[].keys[].key | select(startswith("10.7.0."))] | sort | join(" ")'
 }
-check "who was idle for the timeout is forgotten" within 60 nobody_left
+left_are() # ADDRESS..
+{
+	equal "$(left)" "$*"
+}
+check "who was idle for the timeout is forgotten, who owes or sends is not" within 60 left_are 10.7.0.1 10.7.0.2
+sleep $((owed_since + 13 > SECONDS ? owed_since + 13 - SECONDS : 0))
+check "nor after three of them" left_are 10.7.0.1 10.7.0.2
+kill -INT "$sending"
+wait "$sending"
+sent=$(sed -n 's/^\([0-9]*\) packets transmitted.*/\1/p' "$dir/ping")
+check "who sends was never forgotten: all he sent is counted" equal "$(key 10.7.0.2 packets)" $((sends + sent))
+check "until he is idle too" within 60 left_are 10.7.0.1
+check "who owes was never forgotten" equal "$(key 10.7.0.1 packets)" "$owes"
 finish
