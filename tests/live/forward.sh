@@ -298,6 +298,32 @@ no_loss()
 }
 check "no packet was lost by that" no_loss
 
+# ---- the daemon dies; the policy's own switch ----
+
+one_ping() # NS ADDRESS
+{
+	at "$1" ping -n -q -c 2 -i 0.1 -W 5 "$2"
+}
+ctl q forward off in1 >/dev/null
+kill9_qosd q
+check "while the daemon is dead the fast path works" past_stack one_ping out 10.88.2.2
+check "and what was switched off is" through_stack one_ping out 10.88.1.2
+check "it starts again" start_qosd q host
+check "the rule is still off" is_state in1 "off: qosctl forward off"
+check "its packets go through the stack" through_stack one_ping out 10.88.1.2
+check "those of the others do not" past_stack one_ping out 10.88.2.2
+ctl q forward on in1 >/dev/null
+check "switched on, they do not either" past_stack one_ping out 10.88.1.2
+
+fast_path() # on|off: by a reload
+{
+	sed -i "s/^version: 1/&\nsettings: {fast-path: $1}/; /^settings:/d" "$dir/q/qosd.yaml"
+	ctl q reload
+}
+check "the policy can switch all off" through_stack eval 'fast_path off && one_ping out 10.88.2.2'
+check "and the rules say so" is_state in2 "off: settings: fast-path: off"
+check "and on again" past_stack eval 'fast_path on && one_ping out 10.88.2.2'
+
 # ---- a reload that leads a rule elsewhere ----
 
 cat >"$dir/pour.py" <<-'END'
