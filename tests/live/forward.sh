@@ -453,9 +453,9 @@ cat >"$dir/q/qosd.yaml" <<-'END'
 	  - {name: dead-hop, on: v1, match: [{dst: 10.67.0.2}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.99}}
 	  - {name: elsewhere, on: v1, match: [{dst: 10.67.0.3}], redirect: {mode: peer, dev: nowhere}}
 	  - {name: received, on: v1, match: [{dst: [10.67.0.4, "fd00:67::4"]}], redirect: {mode: ingress, dev: tap0}}
-	  - {name: unresolved, on: v1, match: [{dst: 10.66.0.4}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.99},
+	  - {name: unresolved, on: v1, match: [{dst: 10.67.0.5}], redirect: {mode: neigh, dev: eth0, nexthop: 10.0.0.99},
 	     on-miss: drop}
-	  - {name: gone, on: v1, match: [{dst: 10.66.0.5}], redirect: {mode: egress, dev: nowhere}, on-miss: drop}
+	  - {name: gone, on: v1, match: [{dst: 10.67.0.6}], redirect: {mode: egress, dev: nowhere}, on-miss: drop}
 	  - {name: unseen-hop, on: v1, match: [{dst: 10.66.0.6}], redirect: {mode: neigh, dev: eth0, nexthop: "fe80::9"}}
 END
 check "reload warns of the loop" contains "$(ctl q reload 2>&1)" 'forward-loop'
@@ -476,7 +476,19 @@ copied()
 	[ $((after - before)) -ge 5 ] && equal "$(rule mirror packets)" 5
 }
 check "a mirror has a copy of each packet, which goes on" copied
-check "of TCP, UDP and IPv6 too" talk out 10.88.1.2 fd00:88:1::2
+# UDP, TCP and ICMP: every packet that is handed on to c1 is copied, and the copies arrive.
+all_copied() # ADDRESS
+{
+	local mirrored handed arrived
+	mirrored=$(rule mirror packets) handed=$(rule in1 packets) arrived=$(packets cap tap0 rx)
+	talk out "$1" || return
+	mirrored=$(($(rule mirror packets) - mirrored)) handed=$(($(rule in1 packets) - handed))
+	arrived=$(($(packets cap tap0 rx) - arrived))
+	echo "handed on $handed, copied $mirrored, arrived $arrived"
+	[ "$mirrored" -ge 7 ] && equal "$mirrored" "$handed" && [ "$arrived" -ge "$mirrored" ]
+}
+check "of TCP and UDP too" all_copied 10.88.1.2
+check "and of IPv6" all_copied fd00:88:1::2
 check "its counters are what a capture there saw" counted plain mirror out 10.88.1.2 cap tap0
 check "of merged packets of IPv6" counted gso mirror out fd00:88:1::2 cap tap0
 
@@ -497,7 +509,7 @@ check "layer 2: from one container to another and back" past_stack talk c1 10.66
 # ---- what the stack goes on with, and what it leaves by ----
 
 address out eth0 10.0.0.3/24
-address out lo 10.67.0.1/32 10.67.0.2/32 10.67.0.3/32 10.67.0.4/32 fd00:67::4/128
+address out lo 10.67.0.{1..6}/32 fd00:67::4/128
 ip -n "$prefix-host" route add 10.67.0.0/24 via 10.0.0.2
 ip -n "$prefix-host" -6 route add fd00:67::/64 via fd00:9::2
 new_hop()
@@ -531,8 +543,20 @@ goes_round()
 	one_to 10.66.0.3 round packets && [ $(($(rule round missed.loop) + $(rule and-round missed.loop))) -ge 1 ]
 }
 check "a loop is cut off and counted" goes_round
-check "a neighbour that does not answer is counted" one_to 10.66.0.4 unresolved missed.neighbour_unknown
-check "a device that never was: dropped, as on-miss says" one_to 10.66.0.5 gone missed.device_away
+
+# One packet of c1 is dropped and counted, and not forwarded by the stack, which does so while the rule is off.
+dropped() # ADDRESS RULE REASON
+{
+	local before
+	before=$(rule "$2" "missed.$3")
+	past_stack fails at c1 ping -n -q -c 1 -W 1 "$1" || return
+	[ "$(rule "$2" "missed.$3")" -gt "$before" ] || return
+	ctl q forward off "$2" >/dev/null
+	through_stack at c1 ping -n -q -c 1 -W 5 "$1" || return
+	ctl q forward on "$2" >/dev/null
+}
+check "on-miss: drop: a neighbour that does not answer" dropped 10.67.0.5 unresolved neighbour_unknown
+check "and a device that never was" dropped 10.67.0.6 gone device_away
 
 cat >"$dir/wire.py" <<-'END'
 	# wire.py NAMESPACE IFNAME: between the devices of that name in this namespace and that one, until it is ended.
