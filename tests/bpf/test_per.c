@@ -393,7 +393,7 @@ static uint64_t departs(const char *from, size_t n)
 }
 
 /* A byte a second for each, 1000 s ahead; all together limited by class 2. */
-static void load_edt(uint64_t horizon_of_all)
+static void load_edt_keys(uint64_t horizon_of_all, uint32_t max)
 {
 	struct qosd_class_conf c = {.kind = QOSD_KIND_PASS, .burst_ns = 1000 * S, .ecn_ns = 2000000000, .parent = 2};
 	struct qosd_class_conf all = {.kind = QOSD_KIND_EDT, .mult = 1000000000, .burst_ns = horizon_of_all};
@@ -408,7 +408,12 @@ static void load_edt(uint64_t horizon_of_all)
 	harness_set(&h, 3, &(struct qosd_set_conf){0}, 0);
 	all.kind = horizon_of_all ? QOSD_KIND_EDT : QOSD_KIND_PASS;
 	harness_conf(&h, 2, &all);
-	load_class(c, conf, 16);
+	load_class(c, conf, max);
+}
+
+static void load_edt(uint64_t horizon_of_all)
+{
+	load_edt_keys(horizon_of_all, 16);
 }
 
 static void every_address_departs_by_its_own_clock(void **state)
@@ -463,6 +468,46 @@ static void a_higher_rate_of_an_element_counts_at_once(void **state)
 	first = departs("10.0.0.1", 1000);
 	assert_in_range(first, harness_now() + 990 * S,
 			harness_now() + 1000 * S); /* what was booked stays within the horizon */
+}
+
+/* What was booked stays; what comes takes longer. */
+static void a_lower_rate_of_an_element_counts_for_what_comes(void **state)
+{
+	uint64_t first;
+
+	(void)state;
+	load_edt(0);
+	harness_written(&h, 3, "10.0.0.1", 10, 0);
+	first = departs("10.0.0.1", 1000);
+	harness_written(&h, 3, "10.0.0.1", 2, 0);
+	assert_true(departs("10.0.0.1", 1000) == first + 100 * S);
+	assert_true(departs("10.0.0.1", 60) == first + 600 * S);
+	assert_int_equal(key("10.0.0.1").stats.drop_packets, 0);
+}
+
+/* One after the other, at the class's rate, whatever their own; who has a clock does not wait for them. */
+static void who_finds_no_room_departs_by_a_shared_clock(void **state)
+{
+	uint64_t own, first, before;
+	struct qosd_class_clock c;
+	uint32_t number = 1;
+
+	(void)state;
+	load_edt_keys(0, 1);
+	harness_written(&h, 3, "10.0.0.3", 1000, 0);
+	own = departs("10.0.0.1", 600);
+	before = harness_now();
+	first = departs("10.0.0.2", 300);
+	assert_in_range(first, before, harness_now());
+	assert_true(departs("10.0.0.3", 500) == first + 300 * S);
+	assert_true(departs("10.0.0.4", 300) == first + 800 * S);
+	assert_int_equal(departs("10.0.0.2", 60), 0); /* 1100 s from then */
+	assert_true(departs("10.0.0.1", 60) == own + 600 * S);
+	assert_false(has_key("10.0.0.2"));
+	assert_int_equal(bpf_map_lookup_elem(harness_map(&h, "hook/clock"), &number, &c), 0);
+	assert_true(c.shared_ns == first + 1100 * S);
+	assert_int_equal(c.shared_packets, 4);
+	assert_true(c.last_ns == 0);
 }
 
 /* ---- two CPUs ---- */
@@ -538,6 +583,8 @@ int main(void)
 		TEST(every_address_departs_by_its_own_clock),
 		TEST(what_a_class_above_drops_is_paid_back),
 		TEST(a_higher_rate_of_an_element_counts_at_once),
+		TEST(a_lower_rate_of_an_element_counts_for_what_comes),
+		TEST(who_finds_no_room_departs_by_a_shared_clock),
 		TEST(two_cpus_lose_nothing),
 		TEST(two_cpus_get_the_rate),
 	};
