@@ -30,8 +30,10 @@ struct handle {
 struct space {
 	struct space *next;
 	char *name;
-	uint64_t *taken; /* a bit for each number that somebody has; NULL: not known */
-	size_t n_taken;  /* words */
+	size_t n;           /* names */
+	uint64_t *taken;    /* a bit for each number that somebody has; NULL: not known */
+	size_t n_taken;     /* words */
+	struct space *twin; /* of the copy that is being made */
 };
 
 struct handles {
@@ -119,14 +121,27 @@ static struct space *find_space(const struct handles *h, const char *name)
 	return s;
 }
 
+static struct space *add_space(struct handles *h, const char *name)
+{
+	struct space *s = xcalloc(1, sizeof(*s));
+
+	s->name = xstrdup(name);
+	s->next = h->spaces;
+	h->spaces = s;
+	return s;
+}
+
+/* Of a thousand hooks there are thousands. Names come by hook, so the one that was asked for last is the first. */
 static struct space *get_space(struct handles *h, const char *name)
 {
-	struct space *s = find_space(h, name);
+	struct space **at = &h->spaces, *s;
 
-	if (s)
-		return s;
-	s = xcalloc(1, sizeof(*s));
-	s->name = xstrdup(name);
+	while (*at && strcmp((*at)->name, name) != 0)
+		at = &(*at)->next;
+	s = *at;
+	if (!s)
+		return add_space(h, name);
+	*at = s->next;
 	s->next = h->spaces;
 	h->spaces = s;
 	return s;
@@ -193,6 +208,7 @@ static struct handle *add(struct handles *h, struct space *s, const char *name, 
 	e->next = h->buckets[b];
 	h->buckets[b] = e;
 	h->n++;
+	s->n++;
 	if (s->taken)
 		mark_taken(s, number);
 	return e;
@@ -210,9 +226,11 @@ struct handles *handles_copy(const struct handles *h)
 {
 	struct handles *copy = handles_new();
 
+	for (struct space *s = h->spaces; s; s = s->next)
+		s->twin = add_space(copy, s->name);
 	for (size_t i = 0; i < h->n_buckets; i++) {
 		for (const struct handle *e = h->buckets[i]; e; e = e->next) {
-			struct handle *c = add(copy, get_space(copy, e->space->name), e->name, e->number);
+			struct handle *c = add(copy, e->space->twin, e->name, e->number);
 
 			c->used = e->used;
 			set_base(c, e->base);
@@ -231,7 +249,7 @@ static void none_taken(struct space *s)
 static void find_taken(const struct handles *h, struct space *s)
 {
 	none_taken(s);
-	for (size_t b = 0; b < h->n_buckets; b++)
+	for (size_t b = 0; s->n && b < h->n_buckets; b++)
 		for (const struct handle *e = h->buckets[b]; e; e = e->next)
 			if (e->space == s)
 				mark_taken(s, e->number);
@@ -297,6 +315,7 @@ static void forget(struct handles *h, struct handle **at)
 	struct handle *e = *at;
 
 	*at = e->next;
+	e->space->n--;
 	forget_taken(e->space);
 	free_handle(e);
 	h->n--;
@@ -358,15 +377,6 @@ int handles_find(const struct handles *h, const char *space, const char *name)
 	return e ? (int)e->number : -ENOENT;
 }
 
-static bool has_names(const struct handles *h, const struct space *s)
-{
-	for (size_t i = 0; i < h->n_buckets; i++)
-		for (const struct handle *e = h->buckets[i]; e; e = e->next)
-			if (e->space == s)
-				return true;
-	return false;
-}
-
 void handles_sweep(struct handles *h)
 {
 	for (size_t i = 0; i < h->n_buckets; i++) {
@@ -384,7 +394,7 @@ void handles_sweep(struct handles *h)
 	for (struct space **at = &h->spaces; *at;) {
 		struct space *s = *at;
 
-		if (has_names(h, s)) {
+		if (s->n) {
 			at = &s->next;
 			continue;
 		}

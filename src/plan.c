@@ -893,10 +893,10 @@ void plan_want_clsact(struct planner *p, const struct plan_hook *h, struct pos p
 {
 	struct kobj *o;
 
-	for (size_t i = 0; i < p->plan->objects.n; i++)
-		if (p->plan->objects.v[i].kind == KOBJ_QDISC && p->plan->objects.v[i].qdisc.ifindex == h->ifindex &&
-		    p->plan->objects.v[i].qdisc.parent == TC_H_CLSACT)
+	for (size_t i = p->clsacts.n; i > 0; i--) /* mostly the last one's */
+		if (p->clsacts.v[i - 1] == h->ifindex)
 			return;
+	*vec_add(p->a, &p->clsacts) = h->ifindex;
 	o = plan_want(p, KOBJ_QDISC, pos, h->ifname);
 	o->qdisc.ifindex = h->ifindex;
 	o->qdisc.parent = TC_H_CLSACT;
@@ -1063,7 +1063,7 @@ static bool is_our_ifb(const struct link *l)
 
 struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input *in, struct handles *h)
 {
-	struct planner p = {a, d, in, h, arena_new_of(a, struct plan)};
+	struct planner p = {.a = a, .d = d, .in = in, .handles = h, .plan = arena_new_of(a, struct plan)};
 
 	want_global_maps(&p);
 	for (size_t i = 0; i < in->model->n_sets; i++)

@@ -18,6 +18,9 @@ struct planner {
 	const struct plan_input *in;
 	struct handles *handles;
 	struct plan *plan;
+	struct {
+		VEC(int);
+	} clsacts; /* interface indexes of those that are planned */
 };
 
 /* A new wanted object; good until the next one. */

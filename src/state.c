@@ -278,51 +278,62 @@ static int add_qdisc(const struct nlmsghdr *msg, void *ctx)
 struct root {
 	int ifindex;
 	enum qdisc_kind kind;
+	uint32_t trees; /* of an mq: the last of its queues that has one, from 1 */
 };
 
 struct roots {
-	VEC(struct root);
+	VEC(struct root); /* by ifindex */
 };
+
+static int cmp_roots(const void *a, const void *b)
+{
+	const struct root *x = a, *y = b;
+
+	return (x->ifindex > y->ifindex) - (x->ifindex < y->ifindex);
+}
 
 static void find_roots(struct arena *a, const struct kobj *v, size_t n, struct roots *out)
 {
 	for (size_t i = 0; i < n; i++)
 		if (v[i].qdisc.parent == TC_H_ROOT && !tc_qdisc_is_foreign(&v[i].qdisc))
-			*vec_add(a, out) = (struct root){v[i].qdisc.ifindex, v[i].qdisc.q.kind};
+			*vec_add(a, out) = (struct root){.ifindex = v[i].qdisc.ifindex, .kind = v[i].qdisc.q.kind};
+	if (out->n)
+		qsort(out->v, out->n, sizeof(*out->v), cmp_roots);
+}
+
+static struct root *find_root(const struct roots *roots, int ifindex)
+{
+	const struct root key = {.ifindex = ifindex};
+
+	return roots->n ? bsearch(&key, roots->v, roots->n, sizeof(key), cmp_roots) : NULL;
 }
 
 /* What a qdisc that is neither root nor clsact is, which only what stands above it tells. false: below nothing of ours.
  */
 static bool place_below(const struct roots *roots, struct kobj *o)
 {
-	for (size_t i = 0; i < roots->n; i++) {
-		if (roots->v[i].ifindex != o->qdisc.ifindex)
-			continue;
-		if (roots->v[i].kind == QDISC_MQ && o->qdisc.q.kind == QDISC_HTB &&
-		    TC_H_MAJ(o->qdisc.parent) == KOBJ_ROOT_HANDLE)
-			o->level = 1;
-		else
-			o->kind = KOBJ_LEAF;
+	struct root *root = find_root(roots, o->qdisc.ifindex);
+
+	if (!root)
+		return false;
+	if (root->kind != QDISC_MQ || o->qdisc.q.kind != QDISC_HTB || TC_H_MAJ(o->qdisc.parent) != KOBJ_ROOT_HANDLE) {
+		o->kind = KOBJ_LEAF;
 		return true;
 	}
-	return false;
+	o->level = 1;
+	if (root->trees < TC_H_MIN(o->qdisc.parent))
+		root->trees = TC_H_MIN(o->qdisc.parent);
+	return true;
 }
 
 /* An mq is as wide as the last of its queues that has a tree. */
-static void measure_mq(struct kobj *v, size_t n)
+static void measure_mq(const struct roots *roots, struct kobj *v, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct kobj_qdisc *tree = &v[i].qdisc;
+		const struct root *root = v[i].qdisc.parent == TC_H_ROOT ? find_root(roots, v[i].qdisc.ifindex) : NULL;
 
-		if (v[i].kind != KOBJ_QDISC || TC_H_MAJ(tree->parent) != KOBJ_ROOT_HANDLE)
-			continue;
-		for (size_t m = 0; m < n; m++) {
-			struct kobj_qdisc *q = &v[m].qdisc;
-
-			if (v[m].kind == KOBJ_QDISC && q->parent == TC_H_ROOT && q->ifindex == tree->ifindex &&
-			    q->q.kind == QDISC_MQ && q->q.mq.trees < TC_H_MIN(tree->parent))
-				q->q.mq.trees = TC_H_MIN(tree->parent);
-		}
+		if (root && root->kind == QDISC_MQ)
+			v[i].qdisc.q.mq.trees = root->trees;
 	}
 }
 
@@ -343,7 +354,7 @@ static int read_qdiscs(struct reader *r)
 			r->out->v[kept++] = *o;
 	}
 	r->out->n = kept;
-	measure_mq(r->out->v + first, kept - first);
+	measure_mq(&roots, r->out->v + first, kept - first);
 	return err;
 }
 
