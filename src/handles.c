@@ -322,15 +322,31 @@ static void forget(struct handles *h, struct handle **at)
 	h->changed = true;
 }
 
+static struct handle **place_of(struct handles *h, const char *space, const char *name)
+{
+	struct handle **at = &h->buckets[hash(space, name) % h->n_buckets];
+
+	while (*at && (strcmp((*at)->name, name) != 0 || strcmp((*at)->space->name, space) != 0))
+		at = &(*at)->next;
+	return at;
+}
+
+void handles_give_back(struct handles *h, const char *space, const char *name)
+{
+	struct handle **at = place_of(h, space, name);
+
+	if (*at && (*at)->new)
+		forget(h, at);
+	else if (*at)
+		(*at)->used = false;
+}
+
 void handles_take(struct handles *h, const char *space, const char *from, const char *name)
 {
-	struct handle **at = &h->buckets[hash(space, from) % h->n_buckets];
-	struct space *s = get_space(h, space);
-	uint32_t number;
+	struct handle **at = place_of(h, space, from);
+	uint32_t number = (*at)->number;
+	struct space *s = (*at)->space;
 
-	while (strcmp((*at)->name, from) != 0 || (*at)->space != s)
-		at = &(*at)->next;
-	number = (*at)->number;
 	forget(h, at);
 	(void)add_new(h, s, name, number);
 }

@@ -31,6 +31,9 @@ void handles_put(struct handles *h, const char *space, const char *name, uint32_
 /* Gives name the number of another one that is in the table and was not asked for, which is forgotten. Marks it used.
  */
 void handles_take(struct handles *h, const char *space, const char *from, const char *name);
+/* What was asked for is not needed: a name that got its number since handles_copy is forgotten, others are not marked
+ * used any more. */
+void handles_give_back(struct handles *h, const char *space, const char *name);
 /* Those that were not asked for, in no order. Good until the table changes. */
 void handles_each_unused(const struct handles *h, const char *space, void (*fn)(void *ctx, const char *name),
 			 void *ctx);

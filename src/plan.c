@@ -217,6 +217,19 @@ static const char *handle_name(struct planner *p, const struct plan_hook *h, con
 	return arena_printf(p->a, "%s/%s", handle_name(p, h, c->parent), c->name);
 }
 
+static const char *police_name(struct planner *p, const struct plan_hook *h, const struct model_class *c)
+{
+	return arena_printf(p->a, "%s %s", h->path, c->name);
+}
+
+/* A hook that does not get as many as it needs must not keep others from theirs. */
+static void give_back_policers(struct planner *p, const struct plan_hook *h)
+{
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (h->classes[i].police_index)
+			handles_give_back(p->handles, "police", police_name(p, h, h->classes[i].cls));
+}
+
 static bool number_class(struct planner *p, struct plan_hook *h, const struct model_class *c)
 {
 	struct plan_class *out = &h->classes[h->n_classes];
@@ -230,9 +243,10 @@ static bool number_class(struct planner *p, struct plan_hook *h, const struct mo
 		return false;
 	}
 	if (h->engine == ENGINE_TC && c->rate_Bps) {
-		police = handles_get(p->handles, "police", arena_printf(p->a, "%s %s", h->path, c->name), 0,
+		police = handles_get(p->handles, "police", police_name(p, h, c), 0,
 				     KOBJ_POLICE_LAST - KOBJ_POLICE_FIRST);
 		if (police < 0) {
+			give_back_policers(p, h);
 			diag_error(p->d, c->pos, "too-many-policers",
 				   "class %s needs one policer too many, there can be %u", c->name,
 				   KOBJ_POLICE_LAST - KOBJ_POLICE_FIRST + 1);
@@ -733,7 +747,7 @@ static int by_key(const void *a, const void *b)
 	return kobj_cmp(a, b);
 }
 
-static const struct kobj *find_object(const struct kobj_set *s, const struct kobj *key)
+const struct kobj *plan_find_object(const struct kobj_set *s, const struct kobj *key)
 {
 	return s->n ? bsearch(key, s->v, s->n, sizeof(*s->v), by_key) : NULL;
 }
@@ -742,7 +756,7 @@ static const struct kobj *find_qdisc(const struct kobj_set *s, int ifindex, uint
 {
 	const struct kobj key = {.kind = KOBJ_QDISC, .qdisc = {.ifindex = ifindex, .parent = parent}};
 
-	return find_object(s, &key);
+	return plan_find_object(s, &key);
 }
 
 static const char *foreign_root(struct arena *a, const char *ifname, const struct kobj_qdisc *q)
@@ -773,7 +787,8 @@ static bool learns_on(const struct model_set *set, const char *ifname)
 	return false;
 }
 
-/* What arrives on an interface teaches these sets. */
+/* What arrives on an interface teaches these sets. That they are too many for one, check tells where names say so; here
+ * only globs fit it, and the policy is good. */
 static void add_learning(struct planner *p, const char *ifname, struct prog_spec *spec)
 {
 	size_t room = 0;
@@ -788,10 +803,10 @@ static void add_learning(struct planner *p, const char *ifname, struct prog_spec
 		if (!learns_on(s->set, ifname))
 			continue;
 		if (spec->conf.learn_n == QOSD_LEARN_MAX) {
-			diag_error(p->d, s->set->pos, "too-many-learners",
-				   "%s already teaches %d sets, set %s is one too many", ifname, QOSD_LEARN_MAX,
-				   s->set->name);
-			return;
+			diag_warning(p->d, s->set->pos, "too-many-learners",
+				     "%s already teaches %d sets, set %s is one too many and learns nothing there",
+				     ifname, QOSD_LEARN_MAX, s->set->name);
+			continue;
 		}
 		spec->conf.learn_slot[spec->conf.learn_n++] = s->slot;
 		for (size_t f = 0; f < s->set->learn.n_within; f++) {
@@ -948,76 +963,115 @@ const char *plan_foreign_ingress(struct planner *p, const struct link *l)
 	return there && there->qdisc.q.kind == QDISC_INGRESS ? foreign_ingress(p->a, l->name) : "";
 }
 
+/* One direction of one interface. */
+struct site {
+	const struct model_interface *iface; /* NULL: the policy has no entry for it */
+	const struct model_hook *hook;       /* NULL: not shaped */
+	const char *ifname;
+	const struct link *l; /* NULL: it is not there, or left alone */
+	enum direction dir;
+	const char *refused; /* why it is left alone, or "" */
+};
+
+/* One that only a glob fits, or that comes while the policy is in force, must not keep the others from being shaped. */
+static bool may_be_left_alone(const struct planner *p, const struct site *s)
+{
+	return s->hook && (s->iface->glob || p->in->follows);
+}
+
 /* Somebody else's qdisc has the place of ours: for an interface that the policy names that is an error, see plan_adopt.
- * One that only a glob fits, or that comes while the policy is in force, must not keep the others from being shaped. */
-static const char *why_refused(struct planner *p, const struct model_interface *iface, const struct model_hook *m,
-			       const struct link *l)
+ */
+static const char *why_refused(struct planner *p, const struct site *s)
 {
 	const struct kobj *root;
 	const char *ingress;
 
-	if (!m || m->dir != DIR_EGRESS || (!iface->glob && !p->in->follows) || !p->in->observed)
+	if (!s->l || !may_be_left_alone(p, s) || s->dir != DIR_EGRESS || !p->in->observed)
 		return "";
-	ingress = plan_foreign_ingress(p, l);
+	ingress = plan_foreign_ingress(p, s->l);
 	if (*ingress)
 		return ingress;
-	root = find_qdisc(p->in->observed, l->ifindex, TC_H_ROOT);
-	if (needs_root(p, m) && root && tc_qdisc_is_foreign(&root->qdisc) && p->in->model->takeover == TAKEOVER_REFUSE)
-		return foreign_root(p->a, l->name, &root->qdisc);
+	root = find_qdisc(p->in->observed, s->l->ifindex, TC_H_ROOT);
+	if (needs_root(p, s->hook) && root && tc_qdisc_is_foreign(&root->qdisc) &&
+	    p->in->model->takeover == TAKEOVER_REFUSE)
+		return foreign_root(p->a, s->ifname, &root->qdisc);
 	return "";
 }
 
-/* One direction of one interface. Without a link only what outlives the link is planned: numbers and maps. */
-static void plan_hook(struct planner *p, const struct model_interface *iface, const char *ifname, const struct link *l,
-		      enum direction dir)
+static struct plan_hook *add_hook(struct planner *p, const struct site *s)
 {
-	const struct model_hook *m = !iface ? NULL : dir == DIR_INGRESS ? iface->ingress : iface->egress;
-	struct prog_spec *spec = new_spec(p, PROG_CLASSIFY_NEIGHBOR);
-	const char *refused = l ? why_refused(p, iface, m, l) : "";
-	struct plan_hook *h;
+	struct plan_hook *h = vec_add(p->a, &p->plan->hooks);
 
-	if (*refused) {
-		diag_warning(p->d, m->pos, "foreign-qdisc", "%s; until then %s is not shaped", refused, ifname);
-		l = NULL;
-	}
-	if (l && dir == DIR_INGRESS)
-		add_learning(p, ifname, spec);
-	if (!m && !spec->conf.learn_n)
-		return;
-	h = vec_add(p->a, &p->plan->hooks);
-	h->iface = iface;
-	h->hook = m;
-	h->ifindex = l ? l->ifindex : 0;
-	h->ifname = arena_strdup(p->a, ifname);
-	h->dir = h->at = dir;
-	h->forwards = has_forwards(p->in->model, ifname, dir);
+	h->iface = s->iface;
+	h->hook = s->hook;
+	h->ifindex = s->l ? s->l->ifindex : 0;
+	h->ifname = arena_strdup(p->a, s->ifname);
+	h->dir = h->at = s->dir;
+	h->forwards = has_forwards(p->in->model, s->ifname, s->dir);
 	h->engine = ENGINE_BPF;
 	h->engine_why = "";
-	h->refused = refused;
-	if (m) {
-		if (!pick_engine(p, h))
-			return;
-		h->path = arena_printf(p->a, "hooks/%s%s", plan_hook_name(p->a, ifname, dir),
-				       h->engine == ENGINE_TC ? "-tc" : "");
-		if (!number_classes(p, h))
-			return;
-		if (m->shards && l)
-			plan_shards(p, h, l);
-		want_hook_maps(p, h);
-		for (size_t i = 0; i < h->n_classes; i++)
-			want_class_conf(p, h, &h->classes[i]);
-		want_keys(p, h);
-	}
-	if (!l)
-		return;
+	h->refused = s->refused;
+	return h;
+}
+
+static void name_path(struct planner *p, struct plan_hook *h)
+{
+	h->path = arena_printf(p->a, "hooks/%s%s", plan_hook_name(p->a, h->ifname, h->dir),
+			       h->engine == ENGINE_TC ? "-tc" : "");
+}
+
+/* What is at the front of a hook; so far it only learns, if anything. */
+static struct prog_spec *new_front(struct planner *p, const struct link *l, enum direction dir)
+{
+	struct prog_spec *spec = new_spec(p, PROG_CLASSIFY_NEIGHBOR);
+
 	spec->conf.ingress = dir == DIR_INGRESS;
 	spec->conf.l2_len = plan_has_ethernet_header(l) ? PLAN_ETHERNET_HEADER : 0;
-	plan_want_clsact(p, h, m ? m->pos : p->plan->sets.v[0].set->pos);
-	if (!m) {
-		plan_want_filter(p, h, p->plan->sets.v[0].set->pos, arena_printf(p->a, "learning on %s", ifname), spec,
-				 KOBJ_PREF_CLASSIFY, 1)
-			->da = true;
-	} else if (m->type != POLICY_HTB) {
+	if (dir == DIR_INGRESS)
+		add_learning(p, l->name, spec);
+	return spec;
+}
+
+/* What arrives where nothing is shaped. Teaches it any set? */
+static bool want_learning(struct planner *p, const struct link *l)
+{
+	const struct plan_hook at = {.ifname = arena_strdup(p->a, l->name), .ifindex = l->ifindex, .at = DIR_INGRESS};
+	const struct prog_spec *spec = new_front(p, l, DIR_INGRESS);
+	struct pos pos;
+
+	if (!spec->conf.learn_n)
+		return false;
+	pos = p->plan->sets.v[0].set->pos;
+	plan_want_clsact(p, &at, pos);
+	plan_want_filter(p, &at, pos, arena_printf(p->a, "learning on %s", l->name), spec, KOBJ_PREF_CLASSIFY, 1)->da =
+		true;
+	return true;
+}
+
+/* Without a link only what outlives the link is planned: numbers and maps. */
+static void want_hook(struct planner *p, const struct site *s)
+{
+	const struct model_hook *m = s->hook;
+	struct plan_hook *h = add_hook(p, s);
+	const struct link *l = s->l;
+	struct prog_spec *spec;
+
+	if (!pick_engine(p, h))
+		return;
+	name_path(p, h);
+	if (!number_classes(p, h))
+		return;
+	if (m->shards && l)
+		plan_shards(p, h, l);
+	want_hook_maps(p, h);
+	for (size_t i = 0; i < h->n_classes; i++)
+		want_class_conf(p, h, &h->classes[i]);
+	want_keys(p, h);
+	if (!l)
+		return;
+	spec = new_front(p, l, s->dir);
+	plan_want_clsact(p, h, m->pos);
+	if (m->type != POLICY_HTB) {
 		if (h->engine == ENGINE_FQ)
 			plan_edt(p, h, l);
 		want_classify(p, h, l, spec);
@@ -1027,6 +1081,128 @@ static void plan_hook(struct planner *p, const struct model_interface *iface, co
 	} else {
 		want_through_ifb(p, h, l, spec);
 	}
+}
+
+/* How much is planned. */
+struct extent {
+	size_t objects, hooks, clsacts;
+};
+
+static struct extent extent_now(const struct planner *p)
+{
+	return (struct extent){p->plan->objects.n, p->plan->hooks.n, p->clsacts.n};
+}
+
+/* What vec_add gives out is zero. */
+static void take_back(struct planner *p, const struct extent *to)
+{
+	struct plan *plan = p->plan;
+
+	if (plan->objects.n > to->objects)
+		memset(&plan->objects.v[to->objects], 0, (plan->objects.n - to->objects) * sizeof(*plan->objects.v));
+	if (plan->hooks.n > to->hooks)
+		memset(&plan->hooks.v[to->hooks], 0, (plan->hooks.n - to->hooks) * sizeof(*plan->hooks.v));
+	plan->objects.n = to->objects;
+	plan->hooks.n = to->hooks;
+	p->clsacts.n = to->clsacts;
+}
+
+/* The same, but what is to be said of it goes to aside. */
+static void want_hook_aside(struct planner *p, const struct site *s, struct diag *aside)
+{
+	struct diag *d = p->d;
+
+	p->d = aside;
+	want_hook(p, s);
+	p->d = d;
+}
+
+static void tell_all(struct diag *d, struct diag *aside)
+{
+	for (size_t i = 0; i < diag_count(aside); i++) {
+		const struct diag_message *m = diag_get(aside, i);
+
+		switch (m->level) {
+		case DIAG_ERROR: diag_error(d, m->pos, m->id, "%s", m->text); break;
+		case DIAG_WARNING: diag_warning(d, m->pos, m->id, "%s", m->text); break;
+		case DIAG_NOTE: diag_note(d, m->pos, "%s", m->text); break;
+		}
+	}
+}
+
+static const struct diag_message *first_error(struct diag *d)
+{
+	for (size_t i = 0; i < diag_count(d); i++)
+		if (diag_get(d, i)->level == DIAG_ERROR)
+			return diag_get(d, i);
+	return NULL;
+}
+
+/* It comes from which interfaces there are, not from the policy, which a reload still refuses for anything else. */
+static bool is_of_one_interface(const struct diag_message *error)
+{
+	return !strcmp(error->id, "ifb-collision") || !strcmp(error->id, "too-many-policers");
+}
+
+/* Numbers and maps stay, as of an interface that is not there; without numbers not even these. It teaches sets all the
+ * same. */
+static void leave_alone(struct planner *p, struct site *s, const struct extent *before,
+			const struct diag_message *error)
+{
+	struct diag *aside = diag_new();
+	const struct link *l = s->l;
+	enum engine engine;
+	struct plan_hook *h;
+
+	s->l = NULL;
+	s->refused = arena_strdup(p->a, error->text);
+	diag_warning(p->d, error->pos, error->id, "%s; %s is not shaped", error->text, s->ifname);
+	take_back(p, before);
+	want_hook_aside(p, s, aside);
+	if (diag_errors(aside)) {
+		engine = p->plan->hooks.v[before->hooks].engine;
+		take_back(p, before);
+		h = add_hook(p, s);
+		h->engine = engine;
+		name_path(p, h);
+	}
+	diag_free(aside);
+	if (l && s->dir == DIR_INGRESS)
+		(void)want_learning(p, l); /* or nothing is to be learned */
+}
+
+/* What is to be said of one that may be left alone is known before it is told. */
+static void plan_hook(struct planner *p, const struct model_interface *iface, const char *ifname, const struct link *l,
+		      enum direction dir)
+{
+	const struct model_hook *m = !iface ? NULL : dir == DIR_INGRESS ? iface->ingress : iface->egress;
+	struct site s = {.iface = iface, .hook = m, .ifname = ifname, .l = l, .dir = dir};
+	const struct extent before = extent_now(p);
+	const struct diag_message *error;
+	struct diag *aside;
+
+	s.refused = why_refused(p, &s);
+	if (*s.refused) {
+		diag_warning(p->d, m->pos, "foreign-qdisc", "%s; until then %s is not shaped", s.refused, ifname);
+		s.l = NULL;
+	}
+	if (!m) {
+		if (l && dir == DIR_INGRESS && want_learning(p, l))
+			(void)add_hook(p, &s); /* for people to see */
+		return;
+	}
+	if (!may_be_left_alone(p, &s)) {
+		want_hook(p, &s);
+		return;
+	}
+	aside = diag_new();
+	want_hook_aside(p, &s, aside);
+	error = first_error(aside);
+	if (error && (p->in->follows || is_of_one_interface(error)))
+		leave_alone(p, &s, &before, error);
+	else
+		tell_all(p->d, aside);
+	diag_free(aside);
 }
 
 void plan_add_waiting(struct planner *p, const char *name)
@@ -1065,18 +1241,20 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
 {
 	struct planner p = {.a = a, .d = d, .in = in, .handles = h, .plan = arena_new_of(a, struct plan)};
 
+	p.ifaces = arena_array(a, in->links->n, sizeof(struct model_interface *));
+	for (size_t i = 0; i < in->links->n; i++)
+		if (!is_our_ifb(&in->links->v[i])) /* even if a glob fits it */
+			p.ifaces[i] = model_interface_for(in->model, in->links->v[i].name);
 	want_global_maps(&p);
 	for (size_t i = 0; i < in->model->n_sets; i++)
 		plan_set(&p, in->model->sets[i]);
 	for (size_t i = 0; i < in->links->n; i++) {
 		const struct link *l = &in->links->v[i];
-		const struct model_interface *iface;
 
-		if (is_our_ifb(l)) /* even if a glob fits it */
+		if (is_our_ifb(l))
 			continue;
-		iface = model_interface_for(in->model, l->name);
-		plan_hook(&p, iface, l->name, l, DIR_INGRESS);
-		plan_hook(&p, iface, l->name, l, DIR_EGRESS);
+		plan_hook(&p, p.ifaces[i], l->name, l, DIR_INGRESS);
+		plan_hook(&p, p.ifaces[i], l->name, l, DIR_EGRESS);
 	}
 	plan_absent(&p);
 	plan_forward(&p);
@@ -1107,7 +1285,7 @@ void plan_adopt(struct arena *a, struct plan *plan, struct diag *d, const struct
 {
 	for (size_t i = 0; i < plan->objects.n; i++) {
 		struct kobj *o = &plan->objects.v[i];
-		const struct kobj *there = o->kind == KOBJ_QDISC ? find_object(observed, o) : NULL;
+		const struct kobj *there = o->kind == KOBJ_QDISC ? plan_find_object(observed, o) : NULL;
 
 		if (!there)
 			continue;

@@ -305,28 +305,93 @@ void plan_htb(struct planner *p, const struct plan_hook *h, const struct link *d
 		want_written(p, h, dev, &h->classes[i]);
 }
 
+/* ---- ifb devices ---------------------------------------------------------------------------------------------------
+ */
+
+/* The one that is there, or NULL. */
+static const struct link *ifb_of(const struct planner *p, const struct link *l, char name[IFNAMSIZ])
+{
+	return links_by_name(p->in->links, ifb_name(name, l->name));
+}
+
+static bool is_held(const struct planner *p, const struct plan_claim *c)
+{
+	const struct kobj key = {.kind = KOBJ_LINK, .link.ifindex = c->ifindex};
+	const struct kobj *o = p->in->observed ? plan_find_object(p->in->observed, &key) : NULL;
+
+	return o && !strcmp(o->link.of, c->l->name);
+}
+
+/* Of one index the first is who gets it. */
+static int compare_claims(const void *left, const void *right)
+{
+	const struct plan_claim *a = left, *b = right;
+
+	if (a->ifindex != b->ifindex)
+		return a->ifindex < b->ifindex ? -1 : 1;
+	if (a->named != b->named)
+		return a->named ? -1 : 1;
+	if (a->held != b->held)
+		return a->held ? -1 : 1;
+	return (a->l > b->l) - (a->l < b->l);
+}
+
+static void find_claims(struct planner *p)
+{
+	for (size_t i = 0; i < p->in->links->n; i++) {
+		const struct link *l = &p->in->links->v[i], *there;
+		const struct model_interface *iface = p->ifaces[i];
+		struct plan_claim *c;
+		char name[IFNAMSIZ];
+
+		if (!iface || !iface->ingress || !iface->ingress->via_ifb)
+			continue;
+		there = ifb_of(p, l, name);
+		c = vec_add(p->a, &p->claims);
+		c->ifindex = there ? there->ifindex : ifb_index(l->name);
+		c->l = l;
+		c->named = !iface->glob;
+		c->held = is_held(p, c);
+	}
+	qsort(p->claims.v, p->claims.n, sizeof(*p->claims.v), compare_claims);
+}
+
+/* Who gets the ifb of the index; somebody does. */
+static const struct link *owner_of(struct planner *p, int ifindex)
+{
+	size_t from = 0, to;
+
+	if (!p->claims.n)
+		find_claims(p);
+	for (to = p->claims.n; from < to;) {
+		size_t middle = from + (to - from) / 2;
+
+		if (p->claims.v[middle].ifindex < ifindex)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return p->claims.v[from].l;
+}
+
 const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const struct link *l)
 {
 	struct link *ifb = arena_new_of(p->a, struct link);
-	const struct link *there;
+	const struct link *there, *owner;
 	struct kobj *o;
 
 	*ifb = *l;
-	ifb_name(ifb->name, l->name);
-	there = links_by_name(p->in->links, ifb->name);
+	there = ifb_of(p, l, ifb->name);
 	ifb->ifindex = there ? there->ifindex : ifb_index(l->name);
 	ifb->type = ARPHRD_ETHER;
 	ifb->l3_behind = !plan_has_ethernet_header(l);
 	ifb->txqlen = there ? there->txqlen : IFB_TXQLEN;
-	for (size_t i = 0; i < p->plan->objects.n; i++) {
-		const struct kobj *k = &p->plan->objects.v[i];
-
-		if (k->kind != KOBJ_LINK || k->link.ifindex != ifb->ifindex)
-			continue;
+	owner = owner_of(p, ifb->ifindex);
+	if (owner != l) {
 		diag_error(p->d, h->hook->pos, "ifb-collision",
-			   "the ifb devices of %s and %s would have the same index: only one of the two can have "
-			   "\"via: ifb\"",
-			   k->link.of, l->name);
+			   "the ifb devices of %s and %s would have the same index, as it is a hash of their names: "
+			   "only one of the two can have \"via: ifb\"",
+			   owner->name, l->name);
 		return NULL;
 	}
 	o = plan_want(p, KOBJ_LINK, h->hook->pos, arena_printf(p->a, "ingress of %s", l->name));

@@ -11,6 +11,13 @@
 
 #define PLAN_ETHERNET_HEADER 14
 
+/* Who would have an ifb of this index. */
+struct plan_claim {
+	int ifindex;
+	const struct link *l;
+	bool named, held;
+};
+
 /* What every part of a plan is made with. */
 struct planner {
 	struct arena *a;
@@ -18,9 +25,13 @@ struct planner {
 	const struct plan_input *in;
 	struct handles *handles;
 	struct plan *plan;
+	const struct model_interface **ifaces; /* by link; NULL: no entry fits, or it is an ifb of ours */
 	struct {
 		VEC(int);
 	} clsacts; /* interface indexes of those that are planned */
+	struct {
+		VEC(struct plan_claim);
+	} claims; /* sorted; none before the first ifb is planned */
 };
 
 /* A new wanted object; good until the next one. */
@@ -45,6 +56,8 @@ void plan_want_entry(struct planner *p, struct pos pos, const char *what, const 
 		     size_t key_size, const void *value, size_t value_size);
 /* A pinned map that is not one set's or hook's. */
 void plan_want_shared_map(struct planner *p, enum map_role role, bool measured);
+/* Of a sorted set, by the key of key; NULL: it is not there. */
+const struct kobj *plan_find_object(const struct kobj_set *s, const struct kobj *key);
 /* What is to be said of an `ingress` qdisc on l, which has the place of a clsact and no egress; or "". */
 const char *plan_foreign_ingress(struct planner *p, const struct link *l);
 void plan_want_clsact(struct planner *p, const struct plan_hook *h, struct pos pos);
@@ -67,7 +80,8 @@ uint32_t plan_htb_classid(const struct plan_hook *h, const struct plan_class *pc
 /* skb->queue_mapping that goes with it, 0 to leave it. */
 uint16_t plan_htb_queue(const struct plan_hook *h, const struct plan_class *pc);
 /* The ifb that stands for the ingress of l (via: ifb), as a link, in the arena; wants it. NULL and told to d where
- * another interface's ifb has its index. */
+ * another interface's ifb has its index: of two it is that of the one with an entry of its own, then of the one whose
+ * ifb is there, then of the first by name. */
 const struct link *plan_ifb(struct planner *p, const struct plan_hook *h, const struct link *l);
 
 #endif

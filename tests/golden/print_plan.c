@@ -9,6 +9,7 @@
  *	# kernel act_police    the kernel has act_police; or a qdisc ("# kernel fq_codel")
  *	# live SET ADDRESS     an element added with `qosctl set`
  *	# foreign wan0 fq      somebody else's root qdisc is there
+ *	# ifb wan0             its ifb is there
  *	# policy in force      it is planned because links came or went
  *	# after other.yaml     names have the numbers that this policy gave them
  *
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ifb_name.h"
 #include "plan.h"
 
 struct setting {
@@ -66,6 +68,13 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 		o->qdisc.parent = TC_H_ROOT;
 		o->qdisc.handle = 0x80010000;
 		o->qdisc.q.kind = qdisc_by_name(extra);
+	} else if (n == 2 && strcmp(word, "ifb") == 0) {
+		struct kobj *o = vec_add(a, &s->observed);
+
+		o->kind = KOBJ_LINK;
+		o->link.ifindex = ifb_index(name);
+		ifb_name(o->link.name, name);
+		snprintf(o->link.of, sizeof(o->link.of), "%.15s", name);
 	} else if (n == 3 && strcmp(word, "policy") == 0 && strcmp(name, "in") == 0) {
 		s->in.follows = strcmp(extra, "force") == 0;
 	} else if (n == 3 && strcmp(word, "live") == 0) {
@@ -95,7 +104,8 @@ static void read_setting(struct arena *a, struct setting *s, const char *file)
 	s->links.v = s->link;
 	s->in.links = &s->links;
 	for (size_t i = 0; i < s->observed.n; i++)
-		s->observed.v[i].qdisc.ifindex = links_by_name(&s->links, s->observed.v[i].what)->ifindex;
+		if (s->observed.v[i].kind == KOBJ_QDISC)
+			s->observed.v[i].qdisc.ifindex = links_by_name(&s->links, s->observed.v[i].what)->ifindex;
 	kobj_set_sort(&s->observed);
 	s->in.observed = &s->observed;
 	s->in.live = s->live;

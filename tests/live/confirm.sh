@@ -325,24 +325,5 @@ check "the history says so" equal "$(in_force_b)" "$before"
 rmdir "$history/state.json.new"
 check "and its file, once it can be written" within 12 written_is "$before"
 
-# ---- a policy that cannot come back as it is ----
-
-# Five sets would learn on one interface that was not there when it was in force.
-write_b 1000 "" wan0
-{
-	echo "sets:"
-	for set in v w x y z; do
-		echo "  $set: {learn: {on: [t*]}}"
-	done
-} >>"$dir/b/qosd.yaml"
-check "a policy whose sets all learn on what is not there" exits 0 ctl b reload
-write_b 2000 "" wan0
-check "and another on trial" exits 0 ctl b reload --confirm=5
-cable edge t0 peer far-t0
-check "what keeps the one before from coming back is said, and where" within 8 \
-	grep -q "going back: policy [0-9]* of the history: .*/history/[0-9]*\.yaml:[0-9]*:[0-9]*: t0 already teaches 4 sets" "$dir/b/log"
-ip -n "$prefix-edge" link delete t0
-check "it comes back when that is gone" within 10 classes_are "all 1000"
-
 check "qosd ends well, too" stop_qosd b
 finish

@@ -122,6 +122,29 @@ static void test_a_number_goes_to_another_name(void **state)
 	handles_free(again);
 }
 
+/* Who cannot have all that it needs leaves them to others. */
+static void test_what_is_given_back_is_free_at_once_if_it_is_new(void **state)
+{
+	struct handles *h = handles_new(), *next;
+
+	(void)state;
+	assert_int_equal(handles_get(h, "police", "a", 0, 1), 0);
+	handles_sweep(h);
+	next = handles_copy(h);
+	assert_int_equal(handles_get(next, "police", "a", 0, 1), 0);
+	assert_int_equal(handles_get(next, "police", "b", 0, 1), 1);
+	handles_give_back(next, "police", "a"); /* it may be in the kernel until the sweep */
+	handles_give_back(next, "police", "b");
+	handles_give_back(next, "police", "nobody");
+	assert_int_equal(handles_find(next, "police", "a"), 0);
+	assert_int_equal(handles_get(next, "police", "c", 0, 1), 1);
+	assert_int_equal(handles_get(next, "police", "d", 0, 1), -ENOSPC);
+	handles_sweep(next);
+	assert_int_equal(handles_get(next, "police", "d", 0, 1), 0);
+	handles_free(h);
+	handles_free(next);
+}
+
 static void test_copy_is_independent(void **state)
 {
 	struct handles *h = handles_new(), *copy;
@@ -224,6 +247,7 @@ int main(void)
 		cmocka_unit_test(test_numbers_come_back),
 		cmocka_unit_test(test_a_thousand_reloads_need_no_more_numbers),
 		cmocka_unit_test(test_a_number_goes_to_another_name),
+		cmocka_unit_test(test_what_is_given_back_is_free_at_once_if_it_is_new),
 		cmocka_unit_test(test_copy_is_independent),
 		cmocka_unit_test(test_put),
 		cmocka_unit_test(test_survives_a_restart),
