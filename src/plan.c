@@ -102,6 +102,12 @@ static int compare_elements(const void *a, const void *b)
 	return prefix_cmp(*(const struct prefix *const *)a, &((const struct model_element *)b)->prefix);
 }
 
+static bool is_written(const struct model_set *set, const struct prefix *prefix)
+{
+	return set->n_elements &&
+	       bsearch(&prefix, set->elements, set->n_elements, sizeof(*set->elements), compare_elements);
+}
+
 /* What the file says and what was added live; an address that is in both is the file's. */
 static struct elements collect_elements(struct planner *p, const struct model_set *set)
 {
@@ -115,16 +121,33 @@ static struct elements collect_elements(struct planner *p, const struct model_se
 	}
 	for (size_t i = 0; i < p->in->n_live; i++) {
 		const struct plan_live *live = &p->in->live[i];
-		const struct prefix *prefix = &live->prefix;
 
-		if (strcmp(live->set, set->name) != 0)
-			continue;
-		if (set->n_elements &&
-		    bsearch(&prefix, set->elements, set->n_elements, sizeof(*set->elements), compare_elements))
-			continue;
-		*vec_add(p->a, &all) = (struct element){set->pos, prefix, live->up_Bps, live->down_Bps};
+		if (strcmp(live->set, set->name) == 0 && !is_written(set, &live->prefix))
+			*vec_add(p->a, &all) = (struct element){set->pos, &live->prefix, live->up_Bps, live->down_Bps};
 	}
 	return all;
+}
+
+struct plan_rates plan_set_rates(const struct model_set *set, const struct plan_live *live, size_t n_live)
+{
+	struct plan_rates most = {0};
+
+	for (size_t i = 0; i < set->n_elements; i++) {
+		const struct model_element *e = &set->elements[i];
+
+		most.up_Bps = e->up_Bps > most.up_Bps ? e->up_Bps : most.up_Bps;
+		most.down_Bps = e->down_Bps > most.down_Bps ? e->down_Bps : most.down_Bps;
+	}
+	for (size_t i = 0; i < n_live; i++) {
+		const struct plan_live *e = &live[i];
+
+		if ((e->up_Bps <= most.up_Bps && e->down_Bps <= most.down_Bps) || strcmp(e->set, set->name) != 0 ||
+		    is_written(set, &e->prefix))
+			continue;
+		most.up_Bps = e->up_Bps > most.up_Bps ? e->up_Bps : most.up_Bps;
+		most.down_Bps = e->down_Bps > most.down_Bps ? e->down_Bps : most.down_Bps;
+	}
+	return most;
 }
 
 uint32_t plan_elements_room(size_t n)
@@ -174,6 +197,7 @@ static void plan_set(struct planner *p, const struct model_set *set)
 	s = vec_add(p->a, &p->plan->sets);
 	s->set = set;
 	s->slot = key = (uint32_t)slot;
+	s->most = plan_set_rates(set, p->in->live, p->in->n_live);
 	if (set->learns)
 		want_set_map(p, s, MAP_LEARNED, MAP_SETS_LEARNED, "learned", set->learn.max)->measured = true;
 	want_elements(p, s, &conf.n_prefixes);

@@ -76,9 +76,16 @@ struct plan_forward {
 	const char *refused; /* why its own interface is left alone, or "" */
 };
 
+/* Bytes a second. */
+struct plan_rates {
+	uint64_t up_Bps, down_Bps;
+};
+
 struct plan_set {
 	const struct model_set *set;
 	uint32_t slot;
+	struct plan_rates most; /* of its elements, see plan_set_rates */
+	bool sizes_fq;          /* an fq is as long as these rates need it */
 };
 
 struct plan {
@@ -99,6 +106,9 @@ struct plan *plan_build(struct arena *a, struct diag *d, const struct plan_input
  * where an htb is wanted is an error unless takeover says replace, but for an ifb of ours. observed is sorted. */
 void plan_adopt(struct arena *a, struct plan *plan, struct diag *d, const struct kobj_set *observed,
 		enum takeover takeover);
+
+/* The highest rates that elements of the set have of their own, those of live included; 0: none has any. */
+struct plan_rates plan_set_rates(const struct model_set *set, const struct plan_live *live, size_t n_live);
 
 /* How many entries a set's map has that is to hold n elements: it grows in powers of two. */
 uint32_t plan_elements_room(size_t n);

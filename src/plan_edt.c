@@ -26,29 +26,34 @@ static uint64_t add_rates(uint64_t a, uint64_t b)
 }
 
 /* The highest rate of any key of the class: its own, or an element's. */
-static uint64_t key_rate(const struct model_hook *m, const struct model_per *per)
+static uint64_t key_rate(struct planner *p, const struct model_hook *m, const struct model_per *per)
 {
 	uint64_t most = per->rate_Bps;
 
-	for (size_t i = 0; per->set && i < per->set->n_elements; i++) {
-		const struct model_element *e = &per->set->elements[i];
-		uint64_t own = m->up ? e->up_Bps : e->down_Bps;
+	for (size_t i = 0; i < p->plan->sets.n; i++) {
+		struct plan_set *s = &p->plan->sets.v[i];
+		uint64_t own = m->up ? s->most.up_Bps : s->most.down_Bps;
 
+		if (s->set != per->set)
+			continue;
+		s->sizes_fq = true;
 		most = own > most ? own : most;
 	}
 	return most;
 }
 
-static void find_key_rates(const struct model_hook *m, const struct model_per *per, uint64_t *all, uint64_t *one)
+static void find_key_rates(struct planner *p, const struct model_hook *m, const struct model_per *per, uint64_t *all,
+			   uint64_t *one)
 {
-	uint64_t each = key_rate(m, per);
+	uint64_t each = key_rate(p, m, per);
 
 	*one = each > *one ? each : *one;
 	*all = add_rates(*all, each > UINT64_MAX / per->max ? UINT64_MAX : each * per->max);
 }
 
 /* What all classes send together, and what one flow sends at most. */
-static void find_rates(const struct model_hook *m, const struct model_class *c, uint64_t *all, uint64_t *one)
+static void find_rates(struct planner *p, const struct model_hook *m, const struct model_class *c, uint64_t *all,
+		       uint64_t *one)
 {
 	if (c->rate_Bps) {
 		*all = add_rates(*all, c->rate_Bps);
@@ -56,20 +61,20 @@ static void find_rates(const struct model_hook *m, const struct model_class *c, 
 		return;
 	}
 	if (c->per.key)
-		find_key_rates(m, &c->per, all, one);
+		find_key_rates(p, m, &c->per, all, one);
 	for (size_t i = 0; i < c->n_children; i++)
-		find_rates(m, c->children[i], all, one);
+		find_rates(p, m, c->children[i], all, one);
 }
 
 /* A stamp beyond fq's horizon is none of ours: sent then, not dropped. */
-static struct qdisc fq_of(const struct model_hook *m, const struct link *dev)
+static struct qdisc fq_of(struct planner *p, const struct model_hook *m, const struct link *dev)
 {
 	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
 					    dev->txqlen};
 	uint64_t all = 0, one = 0;
 	struct qdisc q;
 
-	find_rates(m, m->root, &all, &one);
+	find_rates(p, m, m->root, &all, &one);
 	qdisc_defaults(&q, QDISC_FQ, &device);
 	q.fq.limit = packets_in(all, m->horizon_ns, LIMIT_MIN);
 	q.fq.flow_limit = packets_in(one, m->horizon_ns, FLOW_LIMIT_MIN);
@@ -93,7 +98,7 @@ static struct kobj_qdisc *want_qdisc(struct planner *p, const struct plan_hook *
 
 void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *dev)
 {
-	const struct qdisc fq = fq_of(h->hook, dev);
+	const struct qdisc fq = fq_of(p, h->hook, dev);
 
 	if (dev->tx_queues <= 1 || dev->tx_queues > KOBJ_SHARDS_MAX || !p->in->has_leaf[QDISC_MQ]) {
 		want_qdisc(p, h, KOBJ_QDISC, dev, TC_H_ROOT, KOBJ_ROOT_HANDLE)->q = fq;

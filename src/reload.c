@@ -1108,6 +1108,26 @@ static size_t count_addresses(const struct shaper *s, const struct model_set *se
 	return n;
 }
 
+/* Is an fq as long as other rates than the set's now needed it? It drops what it has no room for, and nobody counts
+ * that. */
+static bool needs_other_fq(const struct shaper *s, const struct model_set *set)
+{
+	const struct plan *plan = s->current->pub.plan;
+	size_t n_live;
+	const struct plan_live *live = elements_all(s->elements, &n_live);
+
+	for (size_t i = 0; i < plan->sets.n; i++) {
+		const struct plan_set *p = &plan->sets.v[i];
+		struct plan_rates most;
+
+		if (p->set != set || !p->sizes_fq)
+			continue;
+		most = plan_set_rates(set, live, n_live);
+		return most.up_Bps != p->most.up_Bps || most.down_Bps != p->most.down_Bps;
+	}
+	return false;
+}
+
 /* Most edits are one entry of a map that stays as large as it is: then there is no need to look at all the others. 0,
  * or -EAGAIN where a whole plan must be made, or the kernel's error. */
 static int edit_entry(struct shaper *s, const struct model_set *set, const struct prefix *p)
@@ -1124,7 +1144,7 @@ static int edit_entry(struct shaper *s, const struct model_set *set, const struc
 	if (fd < 0 || bpf_map_observe(fd, &map, NULL, NULL) < 0)
 		return -EAGAIN;
 	if (map.max_entries != plan_elements_room(count_addresses(s, set)) || map.key_size != e.key_size ||
-	    map.value_size != e.value_size)
+	    map.value_size != e.value_size || needs_other_fq(s, set))
 		return -EAGAIN;
 	if (live) {
 		value.up_Bps = live->up_Bps;

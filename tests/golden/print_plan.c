@@ -7,7 +7,7 @@
  *	                       "# link wan0 4" for one with four queues, "4xps" where XPS picks among them,
  *	                       "# link web peer" for a veth with its peer in another namespace, "# link wan1 down"
  *	# kernel act_police    the kernel has act_police; or a qdisc ("# kernel fq_codel")
- *	# live SET ADDRESS     an element added with `qosctl set`
+ *	# live SET ADDRESS     an element added with `qosctl set`; "# live SET ADDRESS RATE RATE" with rates up and down
  *	# foreign wan0 fq      somebody else's root qdisc is there
  *	# ifb wan0             its ifb is there
  *	# policy in force      it is planned because links came or went
@@ -35,10 +35,20 @@ struct setting {
 	const char *after; /* NULL: none */
 };
 
+static uint64_t rate_of(const char *text)
+{
+	struct rate rate = {0};
+	const char *why;
+
+	if (text_rate(text, &rate, &why) < 0)
+		fprintf(stderr, "%s: %s\n", text, why);
+	return rate.Bps;
+}
+
 static void read_comment(struct arena *a, struct setting *s, const char *line)
 {
-	char word[64], name[64], extra[64];
-	int n = sscanf(line, "# %63s %63s %63s", word, name, extra);
+	char word[64], name[64], extra[64], up[64], down[64];
+	int words = sscanf(line, "# %63s %63s %63s %63s %63s", word, name, extra, up, down), n = words > 3 ? 3 : words;
 	const char *why;
 
 	if (n >= 2 && strcmp(word, "link") == 0) {
@@ -83,6 +93,10 @@ static void read_comment(struct arena *a, struct setting *s, const char *line)
 		l->set = arena_strdup(a, name);
 		if (text_prefix(extra, &l->prefix, &why) < 0)
 			fprintf(stderr, "%s: %s\n", extra, why);
+		if (words == 5) {
+			l->up_Bps = rate_of(up);
+			l->down_Bps = rate_of(down);
+		}
 	}
 }
 

@@ -171,6 +171,26 @@ check "one that was changed is told of" contains "$(ctl a show interfaces)" "fq 
 check "and changed back" contains "$(ctl a reload)" '~ qdisc dev out0 root handle 5100: fq'
 check "plan is empty after all that" plan_is_empty a
 
+# ---- rates that are set live ----
+
+flow_limit()
+{
+	root | sed -n 's/.* flow_limit \([0-9]*\)p .*/\1/p'
+}
+sed -i 's/^policies:/sets:\n  s: {elements: [10.9.0.1]}\n&/
+	s/^ *- {name: rest/      - {name: each, match: [{dport: 5999}], per: {key: dst, set: s, rate: 1mbit, max: 64}}\n&/
+	s/0: {egress:/0: {side: wan, egress:/' "$policy"
+check "a clock for each address" exits 0 ctl a reload
+before=$(flow_limit)
+check "and a slow one that is added live" exits 0 ctl a set s add 10.9.0.2 up 2mbit down 2mbit
+check "leaves fq as it is" equal "$(flow_limit)" "$before"
+check "of a fast one" exits 0 ctl a set s add 10.9.0.3 up 1gbit down 1gbit
+check "fq holds all that waits" between "$(flow_limit)" $((before * 2)) 1048576
+check "plan is empty then" plan_is_empty a
+check "without it" exits 0 ctl a set s del 10.9.0.3
+check "fq is as before" equal "$(flow_limit)" "$before"
+check "and plan is empty" plan_is_empty a
+
 check "a policy without it takes it away" exits 0 bash -c "sed -i '/out0: /d' '$policy' && '$qosctl' --run-dir '$dir/a/run' reload"
 check "and leaves what the kernel has by itself" fails contains "$(root)" "5100:"
 finish
