@@ -39,6 +39,15 @@ static uint32_t power_of_two(uint64_t at_least)
 	return n;
 }
 
+/* Of what there are not too many: check has counted them. */
+void plan_tell_taken(struct planner *p, struct pos pos, const char *id, const char *what, int max)
+{
+	diag_error(p->d, pos, id,
+		   "%s finds no free number in this reload: with those that go there are more than %d; reload in two "
+		   "steps",
+		   what, max);
+}
+
 /* ---- sets ----------------------------------------------------------------------------------------------------------
  */
 
@@ -190,8 +199,7 @@ static void plan_set(struct planner *p, const struct model_set *set)
 	uint32_t key;
 
 	if (slot < 0) {
-		diag_error(p->d, set->pos, "too-many-sets", "set %s is one too many, there can be %d", set->name,
-			   QOSD_SETS_MAX);
+		plan_tell_taken(p, set->pos, "too-many-sets", arena_printf(p->a, "set %s", set->name), QOSD_SETS_MAX);
 		return;
 	}
 	s = vec_add(p->a, &p->plan->sets);
@@ -254,6 +262,12 @@ static void give_back_policers(struct planner *p, const struct plan_hook *h)
 			handles_give_back(p->handles, "police", police_name(p, h, h->classes[i].cls));
 }
 
+/* The root is one where it has a rate. */
+static size_t count_numbered(const struct model_hook *m)
+{
+	return m->n_classes + (m->root->rate_Bps != 0);
+}
+
 static bool number_class(struct planner *p, struct plan_hook *h, const struct model_class *c)
 {
 	struct plan_class *out = &h->classes[h->n_classes];
@@ -261,19 +275,23 @@ static bool number_class(struct planner *p, struct plan_hook *h, const struct mo
 	int number = handles_get(p->handles, h->space, handle, 1, QOSD_CLASSES_MAX);
 	int police = 0;
 
-	if (number < 0) {
+	if (number < 0 && count_numbered(h->hook) > QOSD_CLASSES_MAX)
 		diag_error(p->d, c->pos, "too-many-classes", "class %s is one too many, there can be %d on a hook",
 			   c->name, QOSD_CLASSES_MAX);
+	else if (number < 0)
+		plan_tell_taken(p, c->pos, "too-many-classes", arena_printf(p->a, "class %s", c->name),
+				QOSD_CLASSES_MAX);
+	if (number < 0)
 		return false;
-	}
 	if (h->engine == ENGINE_TC && c->rate_Bps) {
 		police = handles_get(p->handles, "police", police_name(p, h, c), 0,
 				     KOBJ_POLICE_LAST - KOBJ_POLICE_FIRST);
 		if (police < 0) {
 			give_back_policers(p, h);
 			diag_error(p->d, c->pos, "too-many-policers",
-				   "class %s needs one policer too many, there can be %u", c->name,
-				   KOBJ_POLICE_LAST - KOBJ_POLICE_FIRST + 1);
+				   "class %s needs one policer too many: there can be %u, those that go in this "
+				   "reload among them",
+				   c->name, KOBJ_POLICE_LAST - KOBJ_POLICE_FIRST + 1);
 			return false;
 		}
 		out->police_index = KOBJ_POLICE_FIRST + (uint32_t)police;

@@ -97,10 +97,8 @@ bool plan_minors(struct planner *p, struct plan_hook *h)
 			recycle(&r, space, pc);
 		minor = handles_get(p->handles, space, pc->handle, 1, QOSD_CLASSES_MAX);
 		if (minor < 0) {
-			diag_error(p->d, pc->cls->pos, "too-many-classes",
-				   "class %s finds no free number in this reload: with those that go there are more "
-				   "than %d; reload in two steps",
-				   pc->cls->name, QOSD_CLASSES_MAX);
+			plan_tell_taken(p, pc->cls->pos, "too-many-classes",
+					arena_printf(p->a, "class %s", pc->cls->name), QOSD_CLASSES_MAX);
 			return false;
 		}
 		pc->minor = (uint32_t)minor;

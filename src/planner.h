@@ -45,6 +45,9 @@ int plan_link_overhead(const struct plan_hook *h, const struct link *l);
 uint16_t plan_clamp_u16(int64_t v);
 bool plan_has_ethernet_header(const struct link *l);
 
+/* Tells that names that go hold the numbers which `what` needs one of; max is how many there are. */
+void plan_tell_taken(struct planner *p, struct pos pos, const char *id, const char *what, int max);
+
 /* plan_edt.c: fq on device dev, for a hook of type edt: at the root, or under each queue of an mq. */
 void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *dev);
 

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../bpf/qosd_abi.h"
 #include "ifb_name.h"
 #include "plan.h"
 
@@ -303,8 +304,57 @@ static void for_a_named_interface_a_reload_says_no(void **state)
 	set_up(&w, "ppp0");
 	take_policers(&w, POLICERS - 1);
 	(void)plan(&w, POLICED); /* by a glob; wan0 and wan1 are not there and want their numbers */
-	assert_error(&w, "too-many-policers", "one policer too many");
+	assert_error(&w, "too-many-policers", "those that go in this reload among them");
 	assert_non_null(told(&w, DIAG_WARNING, "too-many-policers"));
+	tear_down(&w);
+}
+
+/* n sets, called sN. */
+static const char *sets(struct world *w, int first, int n)
+{
+	const char *text = "sets:\n";
+
+	for (int i = first; i < first + n; i++)
+		text = arena_printf(w->a, "%s  s%d: {elements: [10.0.0.%d]}\n", text, i, i);
+	return text;
+}
+
+static void sets_that_go_hold_their_numbers(void **state)
+{
+	struct world w;
+
+	(void)state;
+	set_up(&w, "wan0");
+	(void)plan(&w, sets(&w, 0, QOSD_SETS_MAX));
+	handles_sweep(w.h);
+	(void)plan(&w, sets(&w, 1, QOSD_SETS_MAX)); /* s0 is called s64 now */
+	assert_error(&w, "too-many-sets", "set s64 finds no free number in this reload");
+	assert_error(&w, "too-many-sets", "reload in two steps");
+	tear_down(&w);
+	set_up(&w, "wan0"); /* and in two steps it works */
+	(void)plan(&w, sets(&w, 0, QOSD_SETS_MAX));
+	handles_sweep(w.h);
+	(void)plan(&w, sets(&w, 1, QOSD_SETS_MAX - 1));
+	handles_sweep(w.h);
+	(void)plan(&w, sets(&w, 1, QOSD_SETS_MAX));
+	assert_int_equal(diag_errors(w.d), 0);
+	tear_down(&w);
+}
+
+static void classes_that_go_hold_their_numbers(void **state)
+{
+	struct world w;
+	char name[16];
+
+	(void)state;
+	set_up(&w, "wan1");
+	for (int i = 0; i < QOSD_CLASSES_MAX; i++) {
+		(void)snprintf(name, sizeof(name), "old%d", i);
+		(void)handles_get(w.h, "class hooks/wan1-ingress-tc", name, 1, QOSD_CLASSES_MAX);
+	}
+	handles_sweep(w.h);
+	(void)plan(&w, POLICED);
+	assert_error(&w, "too-many-classes", "class a finds no free number in this reload");
 	tear_down(&w);
 }
 
@@ -366,6 +416,8 @@ int main(void)
 		cmocka_unit_test(an_entry_of_its_own_comes_first),
 		cmocka_unit_test(without_a_policer_others_are_shaped),
 		cmocka_unit_test(for_a_named_interface_a_reload_says_no),
+		cmocka_unit_test(sets_that_go_hold_their_numbers),
+		cmocka_unit_test(classes_that_go_hold_their_numbers),
 		cmocka_unit_test(a_name_that_fits_too_many_globs_teaches_four_sets),
 		cmocka_unit_test(what_the_kernel_lacks_for_one_that_comes_keeps_no_other_from_its_own),
 	};
