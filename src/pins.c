@@ -65,6 +65,29 @@ static bool on_bpffs(const char *path)
 	return statfs(path, &st) == 0 && st.f_type == BPF_FS_MAGIC;
 }
 
+/* Whoever died between pin and rename left a map that nobody uses. What cannot be removed does no harm but to the
+ * memory, and the next that replaces it does it as well. */
+static void remove_unfinished(const char *path)
+{
+	const struct dirent *e;
+	DIR *dir = opendir(path);
+
+	while (dir && (e = readdir(dir))) {
+		char below[PATH_MAX];
+		struct stat st;
+		int n = snprintf(below, sizeof(below), "%s/%s", path, e->d_name);
+
+		if (e->d_name[0] == '.' || n < 0 || (size_t)n >= sizeof(below) || lstat(below, &st) < 0)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			remove_unfinished(below);
+		else if (e->d_name[0] == NEW_PREFIX)
+			(void)unlink(below);
+	}
+	if (dir)
+		(void)closedir(dir); /* only read from */
+}
+
 struct pins *pins_open(const char *pin_dir, char *why, size_t size)
 {
 	struct pins *p;
@@ -93,6 +116,7 @@ struct pins *pins_open(const char *pin_dir, char *why, size_t size)
 		(void)snprintf(why, size, "cannot make %s: %s", dir, strerror(err));
 		goto fail;
 	}
+	remove_unfinished(dir);
 	p = xcalloc(1, sizeof(*p));
 	p->mount = xstrdup(pin_dir);
 	p->dir = xstrdup(dir);

@@ -1046,6 +1046,27 @@ static void what_is_pinned_and_no_map_is_passed_over(void **state)
 	assert_int_equal(unlink(path), 0);
 }
 
+static void what_was_pinned_and_not_yet_renamed_goes_at_the_start(void **state)
+{
+	struct world *w = *state;
+	char why[256], left[PATH_MAX];
+	struct pins *pins;
+	struct stat st;
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "qosd_left", 4, 8, 1, NULL);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pins_put(w->pins, "sets/s/written", fd), 0);
+	(void)snprintf(left, sizeof(left), "%s/v%d/sets/s/~written", w->pin_dir, QOSD_ABI);
+	assert_int_equal(bpf_obj_pin(fd, left), 0);
+	(void)close(fd);
+	pins = pins_open(w->pin_dir, why, sizeof(why));
+	assert_non_null(pins);
+	assert_int_equal(stat(left, &st), -1);
+	assert_true(pins_map(pins, "sets/s/written") >= 0);
+	assert_int_equal(pins_remove_all(pins), 0);
+	pins_close(pins);
+}
+
 static void the_probe_knows_clsact_and_says_what_it_tried(void **state)
 {
 	(void)state;
@@ -1257,6 +1278,7 @@ int main(void)
 		CASE(the_pin_directory_goes_with_its_mount),
 		CASE(a_bpffs_that_was_there_stays),
 		CASE(what_is_pinned_and_no_map_is_passed_over),
+		CASE(what_was_pinned_and_not_yet_renamed_goes_at_the_start),
 		CASE(the_probe_knows_clsact_and_says_what_it_tried),
 		CASE(a_policer_counts_and_drops_what_filters_send_to_it),
 		CASE(counters_survive_another_rate_and_another_program),
