@@ -84,6 +84,53 @@ static void check_sum(struct checker *k, const struct model_hook *h, const struc
 	diag_note(k->d, h->pos, "the policy is used here");
 }
 
+/* Elements whose own rates do not do: the worst of them, and how many there are. */
+struct odd_elements {
+	const struct model_element *worst;
+	size_t n;
+};
+
+static uint64_t own_rate(const struct model_hook *h, const struct model_element *e)
+{
+	return h->up ? e->up_Bps : e->down_Bps;
+}
+
+/* "10.0.0.7 and 41 others in set "subscribers"" */
+static const char *name_odd(struct checker *k, const struct odd_elements *odd, const struct model_set *set)
+{
+	char address[TEXT_MAX];
+	const char *others =
+		odd->n < 2 ? "" : arena_printf(k->a, " and %zu other%s", odd->n - 1, odd->n > 2 ? "s" : "");
+
+	return arena_printf(k->a, "%s%s in set \"%s\"", text_format_prefix(address, &odd->worst->prefix), others,
+			    set->name);
+}
+
+/* A warning: the key has its rate when the others leave room, and a line of a file is one of many. */
+static void look_at_fast_elements(struct checker *k, const struct model_hook *h, const struct model_class *c,
+				  const struct model_class *above)
+{
+	const struct model_set *set = c->per.set;
+	char rate[TEXT_MAX], limit[TEXT_MAX];
+	struct odd_elements odd = {0};
+
+	for (size_t i = 0; set && i < set->n_elements; i++) {
+		const struct model_element *e = &set->elements[i];
+
+		if (own_rate(h, e) <= above->rate_Bps)
+			continue;
+		odd.n++;
+		if (!odd.worst || own_rate(h, e) > own_rate(h, odd.worst))
+			odd.worst = e;
+	}
+	if (!odd.n)
+		return;
+	diag_warning(k->d, odd.worst->pos, "rate-above-parent", "rate %s of %s is above the %s of \"%s\" together",
+		     text_format_rate(rate, own_rate(h, odd.worst)), name_odd(k, &odd, set),
+		     text_format_rate(limit, above->rate_Bps), above->name);
+	diag_note(k->d, above->rate_pos, "the rate of \"%s\"", above->name);
+}
+
 static void check_per(struct checker *k, const struct model_hook *h, const struct model_class *c)
 {
 	const struct model_class *above = c->rate_Bps ? c : rated_above(c);
@@ -97,7 +144,10 @@ static void check_per(struct checker *k, const struct model_hook *h, const struc
 			   c->name);
 		diag_note(k->d, h->engine_pos, "the engine is chosen here");
 	}
-	if (!above || c->per.rate_Bps <= above->rate_Bps)
+	if (!above)
+		return;
+	look_at_fast_elements(k, h, c, above);
+	if (c->per.rate_Bps <= above->rate_Bps)
 		return;
 	diag_error(k->d, c->per.rate_pos, "rate-above-parent",
 		   "rate %s of each address of class \"%s\" is above the %s of \"%s\" together",
@@ -240,26 +290,52 @@ static void check_exceed(struct checker *k, const struct model_hook *h, const st
 }
 
 /* A horizon is a queue: one that cannot hold a packet behind another is none. */
-static void look_at_horizon(struct checker *k, const struct model_hook *h, const struct model_class *c,
-			    uint64_t rate_Bps, struct pos pos)
+static bool is_short(const struct model_hook *h, uint64_t rate_Bps)
+{
+	return rate_Bps && (unsigned __int128)rate_Bps * h->horizon_ns / NS_PER_S < 2 * LARGE_FRAME;
+}
+
+/* of: whose rate it is. */
+static void look_at_horizon(struct checker *k, const struct model_hook *h, const char *of, uint64_t rate_Bps,
+			    struct pos pos)
 {
 	unsigned __int128 bytes = (unsigned __int128)rate_Bps * h->horizon_ns / NS_PER_S;
 	char rate[TEXT_MAX], horizon[TEXT_MAX], carries[TEXT_MAX];
 
-	if (!rate_Bps || bytes >= 2 * LARGE_FRAME)
+	if (!is_short(h, rate_Bps))
 		return;
 	diag_warning(k->d, pos, "short-horizon",
-		     "the rate %s of \"%s\" carries %s within the horizon of %s, less than two large packets: most of "
+		     "the rate %s of %s carries %s within the horizon of %s, less than two large packets: most of "
 		     "what comes behind one is dropped, and TCP will not reach the rate",
-		     text_format_rate(rate, rate_Bps), c->name, text_format_size(carries, (uint64_t)bytes),
+		     text_format_rate(rate, rate_Bps), of, text_format_size(carries, (uint64_t)bytes),
 		     text_format_time(horizon, h->horizon_ns));
 	diag_note(k->d, h->horizon_pos, "the policy's horizon");
 }
 
+static void look_at_slow_elements(struct checker *k, const struct model_hook *h, const struct model_set *set)
+{
+	struct odd_elements odd = {0};
+
+	for (size_t i = 0; set && i < set->n_elements; i++) {
+		const struct model_element *e = &set->elements[i];
+
+		if (!is_short(h, own_rate(h, e)))
+			continue;
+		odd.n++;
+		if (!odd.worst || own_rate(h, e) < own_rate(h, odd.worst))
+			odd.worst = e;
+	}
+	if (odd.n)
+		look_at_horizon(k, h, name_odd(k, &odd, set), own_rate(h, odd.worst), odd.worst->pos);
+}
+
 static void check_horizon(struct checker *k, const struct model_hook *h, const struct model_class *c)
 {
-	look_at_horizon(k, h, c, c->rate_Bps, c->rate_pos);
-	look_at_horizon(k, h, c, c->per.rate_Bps, c->per.rate_pos);
+	const char *of = arena_printf(k->a, "\"%s\"", c->name);
+
+	look_at_horizon(k, h, of, c->rate_Bps, c->rate_pos);
+	look_at_horizon(k, h, of, c->per.rate_Bps, c->per.rate_pos);
+	look_at_slow_elements(k, h, c->per.set);
 }
 
 typedef void class_check(struct checker *k, const struct model_hook *h, const struct model_class *c);
