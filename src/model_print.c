@@ -703,6 +703,15 @@ static void print_per(FILE *out, int indent, const struct model_per *per, bool u
 		print_no_key_rate(out, up);
 }
 
+/* Of a burst "m" is mega: minutes are written as seconds. */
+static char *format_burst_time(char buf[TEXT_MAX], uint64_t ns)
+{
+	text_format_time(buf, ns);
+	if (ns && buf[strlen(buf) - 1] == 'm')
+		(void)snprintf(buf, TEXT_MAX, "%" PRIu64 "s", ns / 1000000000u);
+	return buf;
+}
+
 /* A class with per: the burst is of each key as well, so that it stays a time or a size as it was written. */
 static void print_key_rates(FILE *out, int indent, const struct model_class *c, bool up)
 {
@@ -711,7 +720,7 @@ static void print_key_rates(FILE *out, int indent, const struct model_class *c, 
 
 	if (c->rate_Bps)
 		(void)fprintf(out, "%*srate: %s\n", indent, "", text_format_rate(time, c->rate_Bps));
-	text_format_time(time, per->burst_ns);
+	format_burst_time(time, per->burst_ns);
 	text_format_size(size, per->burst_bytes);
 	if (per->burst_ns && per->burst_bytes)
 		(void)fprintf(out, "%*s# burst: %s of a rate, and at least %s\n", indent, "", time, size);
