@@ -2,8 +2,6 @@
 #include "bind.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Room for any one field: what a key's value is read into when it is only looked at. */
@@ -203,10 +201,10 @@ static void note_var(struct bind *b)
 void bind_refuse(struct bind *b, const struct node *n, const char *id, const char *found, const char *what,
 		 const char *why)
 {
+	const char *hint = strcmp(id, "bad-name") ? bind_number_hint(b, n, found) : ""; /* no number is a name */
 	char buf[TEXT_MAX];
 
-	diag_error(b->diag, n->pos, id, "%s is not %s: %s%s", text_quote(buf, found), what, why,
-		   bind_number_hint(b, n, found));
+	diag_error(b->diag, n->pos, id, "%s is not %s: %s%s", text_quote(buf, found), what, why, hint);
 	note_var(b);
 }
 
@@ -229,19 +227,21 @@ size_t bind_items(struct bind *b, const struct node *n, const char *what, const 
 }
 
 /* What YAML 1.1 (https://yaml.org/type/int.html) makes a decimal number of that does not look like it: digits with
- * underscores, octal ones behind a 0, and d:dd:dd in base 60. */
+ * underscores, octal ones behind a 0, and d:dd or d:dd:dd in base 60. Longer ones in base 60 are MAC addresses. */
 static bool yaml_number(const char *s, uint64_t *value)
 {
 	bool sixty = strchr(s, ':') != NULL, octal = *s == '0' && s[1] && !sixty;
+	unsigned groups = 1;
 	uint64_t group = 0;
 
 	*value = 0;
-	if (!strpbrk(s, ":_") && !octal)
+	if (!isdigit((unsigned char)*s) || (!strpbrk(s, ":_") && !octal))
 		return false;
 	for (; *s; s++) {
-		if (*s == ':' && s[1] && s[1] != ':') {
+		if (*s == ':' && s[1] && s[1] != ':' && groups < 3 && (groups == 1 || group < 60)) {
 			*value = (*value + group) * 60;
 			group = 0;
+			groups++;
 		} else if (isdigit((unsigned char)*s) && !(octal && *s > '7')) {
 			group = group * (octal ? 8 : 10) + (uint64_t)(*s - '0');
 		} else if (*s != '_') {
@@ -251,7 +251,7 @@ static bool yaml_number(const char *s, uint64_t *value)
 			return false;
 	}
 	*value += group;
-	return true;
+	return groups == 1 || group < 60;
 }
 
 const char *bind_number_hint(struct bind *b, const struct node *n, const char *s)
@@ -260,6 +260,9 @@ const char *bind_number_hint(struct bind *b, const struct node *n, const char *s
 
 	if (n->quoted || b->used || !yaml_number(s, &value))
 		return "";
+	if (!strchr(s, ':'))
+		return arena_printf(b->arena, "; YAML reads it as the number %llu: write it without %s",
+				    (unsigned long long)value, *s == '0' ? "the leading 0" : "\"_\"");
 	return arena_printf(b->arena, "; without quotes YAML turns it into the number %llu: quote it",
 			    (unsigned long long)value);
 }
@@ -455,35 +458,15 @@ void bind_span(struct bind *b, const struct node *n, void *field, const void *ho
 
 /* ---- rates ----------------------------------------------------------------------------------------------------- */
 
-/* What a whole number without a unit, or with one that people disagree on, may have meant; NULL where it is neither. */
-static const char *readings(struct bind *b, const char *s)
-{
-	static const char prefixes[] = "kmgt";
-	size_t digits = strspn(s, "0123456789");
-	const char *unit = s + digits, *prefix;
-	unsigned long long n;
-
-	if (!digits || digits > 9)
-		return NULL;
-	n = strtoull(s, NULL, 10);
-	if (!*unit)
-		return arena_printf(b->arena, "it has no unit: %llukbit, %llumbit or %llugbit?", n, n, n);
-	prefix = strchr(prefixes, tolower((unsigned char)*unit));
-	if (!prefix || (strcasecmp(unit + 1, "bps") && strcasecmp(unit + 1, "b/s") && strcasecmp(unit + 1, "b")))
-		return NULL;
-	return arena_printf(b->arena, "people disagree on what \"%s\" means: %llu%cbit (bits) or %llu%cbit (bytes)?",
-			    unit, n, *prefix, n * 8, *prefix);
-}
-
 static bool read_rate(struct bind *b, const struct node *n, const char *no_share, struct rate *out)
 {
-	const char *s = bind_scalar(b, n, "a rate such as 10mbit"), *why, *better;
+	const char *s = bind_scalar(b, n, "a rate such as 10mbit"), *why;
+	char readings[TEXT_READINGS_MAX];
 
 	if (!s)
 		return false;
 	if (text_rate(s, out, &why)) {
-		better = readings(b, s);
-		bind_refuse(b, n, "bad-rate", s, "a rate", better ? better : why);
+		bind_refuse(b, n, "bad-rate", s, "a rate", text_rate_readings(readings, s) ? readings : why);
 		return false;
 	}
 	if (out->percent && no_share) {
@@ -526,23 +509,14 @@ void bind_rate(struct bind *b, const struct node *n, void *field, const void *ho
 /* "10.0.0.7/8": the network or the one address? */
 static bool offer_masked(struct bind *b, const struct node *n, const char *s)
 {
-	const char *slash = strchr(s, '/'), *why;
-	struct prefix p;
-	char *host, net[TEXT_MAX], single[TEXT_MAX], buf[TEXT_MAX];
-	uint64_t bits;
+	char net[TEXT_MAX], host[TEXT_MAX], buf[TEXT_MAX];
+	struct prefix network, single;
 
-	if (!slash || text_number(slash + 1, 128, &bits, &why))
+	if (!text_masked(s, &network, &single))
 		return false;
-	host = arena_strndup(b->arena, s, (size_t)(slash - s));
-	if (text_prefix(host, &p, &why) || (p.v4 && bits > 32))
-		return false;
-	text_format_prefix(single, &p);
-	p.bits = (uint8_t)(bits + (p.v4 ? 96 : 0));
-	prefix_mask(&p);
-	text_format_prefix(net, &p);
 	diag_error(b->diag, n->pos, "bad-address",
 		   "%s has bits set behind its prefix length: the network %s or the address %s?", text_quote(buf, s),
-		   net, single);
+		   text_format_prefix(net, &network), text_format_prefix(host, &single));
 	note_var(b);
 	return true;
 }

@@ -64,8 +64,8 @@ void bind_expected(struct bind *b, const struct node *n, const char *what);
 bool bind_name_check(struct bind *b, const struct node *n, const char *s, const struct bind_name *name);
 /* n as a list: its items, or itself as the only one. An empty list is refused and has none. */
 size_t bind_items(struct bind *b, const struct node *n, const char *what, const struct node *const **items);
-/* "; without quotes YAML turns it into the number N: quote it" where YAML 1.1 takes the plain scalar for a number that
- * does not look like what was written; "" otherwise. */
+/* "; without quotes YAML turns it into the number N: quote it" or how else to write it, where YAML 1.1 takes the plain
+ * scalar for a number that does not look like what was written; "" otherwise. */
 const char *bind_number_hint(struct bind *b, const struct node *n, const char *s);
 
 /* ---- how the usual values are read; the comment names the field and what `how` points to ---- */

@@ -32,7 +32,7 @@ static void complain(struct reader *r, uint32_t col, const char *id, const char 
 
 static void complain_about(struct reader *r, const struct field *f, const char *id, const char *what, const char *why)
 {
-	char text[256];
+	char text[320];
 
 	(void)snprintf(text, sizeof(text), "%s \"%.*s\": %s", what, (int)(f->len > 64 ? 64 : f->len), f->s, why);
 	complain(r, f->col, id, text);
@@ -64,7 +64,7 @@ static const char *copy_field(const struct field *f, char buf[TEXT_MAX])
 
 static bool read_rate(struct reader *r, const struct field *f, const char *what, uint64_t *Bps)
 {
-	char buf[TEXT_MAX];
+	char buf[TEXT_MAX], readings[TEXT_READINGS_MAX];
 	const char *s = copy_field(f, buf), *why = "too long for a rate";
 	struct rate rate;
 
@@ -72,7 +72,7 @@ static bool read_rate(struct reader *r, const struct field *f, const char *what,
 	if (!f->len)
 		return true; /* `address,,10mbit`: none in this direction */
 	if (!s || text_rate(s, &rate, &why) != 0) {
-		complain_about(r, f, "bad-rate", what, why);
+		complain_about(r, f, "bad-rate", what, s && text_rate_readings(readings, s) ? readings : why);
 		return false;
 	}
 	if (rate.percent || !rate.Bps) {
@@ -84,21 +84,37 @@ static bool read_rate(struct reader *r, const struct field *f, const char *what,
 	return true;
 }
 
+static bool read_address(struct reader *r, const struct field *f, struct prefix *out)
+{
+	char buf[TEXT_MAX], net[TEXT_MAX], host[TEXT_MAX], which[2 * TEXT_MAX + 64];
+	const char *s = copy_field(f, buf), *why = "too long for an address";
+	struct prefix network, single;
+
+	if (s && !text_prefix(s, out, &why))
+		return true;
+	if (s && text_masked(s, &network, &single)) {
+		(void)snprintf(which, sizeof(which),
+			       "bits are set behind the prefix length: the network %s or the address %s?",
+			       text_format_prefix(net, &network), text_format_prefix(host, &single));
+		why = which;
+	}
+	complain_about(r, f, "bad-address", "address", why);
+	return false;
+}
+
 static bool read_fields(struct reader *r, const struct field *fields, size_t n, struct csv_row *row)
 {
-	char buf[TEXT_MAX];
-	const char *s = copy_field(&fields[0], buf), *why = "too long for an address";
-	bool good = true;
+	bool good = read_address(r, &fields[0], &row->prefix);
 
-	if (!s || text_prefix(s, &row->prefix, &why) != 0) {
-		complain_about(r, &fields[0], "bad-address", "address", why);
-		good = false;
-	}
 	if (n == 1)
 		return good;
 	if (n == 2) {
 		complain(r, fields[1].col, "bad-row",
 			 "an upload rate without a download rate, expected \"address,up,down\"");
+		return false;
+	}
+	if (!fields[1].len && !fields[2].len) {
+		complain(r, fields[1].col, "bad-row", "neither of the two rates is there: write the address alone");
 		return false;
 	}
 	good = read_rate(r, &fields[1], "upload rate", &row->up_Bps) && good;

@@ -951,14 +951,23 @@ const char *model_link_preset(const struct model_link *l)
 
 static struct model_link build_preset(struct builder *b, const struct w_text *name)
 {
-	struct names known = {.kind = "link preset"};
-	const struct model_link *link;
+	const char *names[N_PRESETS], *close, *all = "";
 
-	for (size_t i = 0; i < N_PRESETS; i++)
-		names_add(b->a, &known, presets[i].name, (void *)(uintptr_t)&presets[i].link);
-	names_seal(b->a, &known);
-	link = names_resolve(&known, b->d, name->pos, name->s);
-	return link ? *link : presets[0].link;
+	for (size_t i = 0; i < N_PRESETS; i++) {
+		if (!strcmp(presets[i].name, name->s))
+			return presets[i].link;
+		names[i] = presets[i].name;
+	}
+	close = text_closest(name->s, names, N_PRESETS);
+	for (size_t i = 0; i < N_PRESETS && !close; i++)
+		all = arena_printf(b->a, "%s %s", all, names[i]);
+	if (close)
+		diag_error(b->d, name->pos, "unknown-name", "there is no link preset \"%s\", did you mean \"%s\"?",
+			   name->s, close);
+	else
+		diag_error(b->d, name->pos, "unknown-name", "there is no link preset \"%s\"; there are:%s", name->s,
+			   all);
+	return presets[0].link;
 }
 
 static struct model_link build_link(struct builder *b, const struct w_link *w)

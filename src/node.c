@@ -106,17 +106,19 @@ static const struct unquoted {
 	const char *start;
 	const char *id;
 	const char *hint;
+	const char *in_block; /* what is said outside of [ ] and { }; NULL: the same */
 } unquoted[] = {
-	{"@", "yaml-syntax", "a value that starts with \"@\" must be quoted, as in \"@neighbours\""},
-	{"%", "yaml-syntax", "a value that starts with \"%\" must be quoted"},
-	{"`", "yaml-syntax", "a value that starts with \"`\" must be quoted"},
+	{"@", "yaml-syntax", "a value that starts with \"@\" must be quoted, as in \"@neighbours\"", NULL},
+	{"%", "yaml-syntax", "a value that starts with \"%\" must be quoted", NULL},
+	{"`", "yaml-syntax", "a value that starts with \"`\" must be quoted", NULL},
 	{"::", "yaml-syntax",
-	 "inside [ ] and { } an address with \"::\" at its start or end must be quoted, as in \"::/0\""},
-	{"${", "yaml-syntax", "inside [ ] and { } a value with \"${\" must be quoted, as in \"${NAME}\""},
-	{"*", "yaml-alias", "a value that starts with \"*\" must be quoted, as in \"*eth\""},
-	{"&", "yaml-anchor", "a value that starts with \"&\" must be quoted"},
+	 "inside [ ] and { } an address with \"::\" at its start or end must be quoted, as in \"::/0\"",
+	 "an address that ends with \"::\" must be quoted at the end of a line, as in \"2001:db8::\""},
+	{"${", "yaml-syntax", "inside [ ] and { } a value with \"${\" must be quoted, as in \"${NAME}\"", NULL},
+	{"*", "yaml-alias", "a value that starts with \"*\" must be quoted, as in \"*eth\"", NULL},
+	{"&", "yaml-anchor", "a value that starts with \"&\" must be quoted", NULL},
 	{"!", "yaml-tag",
-	 "a value that starts with \"!\" must be quoted; what is meant to be negated goes below \"not:\""},
+	 "a value that starts with \"!\" must be quoted; what is meant to be negated goes below \"not:\"", NULL},
 };
 
 static const struct unquoted *unquoted_at(const struct reader *r, const char *at)
@@ -182,6 +184,7 @@ static void tell_syntax(struct reader *r)
 {
 	const char *problem = r->parser.problem ? r->parser.problem : "it cannot be read";
 	const char *context = r->parser.context ? r->parser.context : "", *hint = "";
+	bool in_block = !strncmp(problem, "mapping values are not allowed", 30); /* inside brackets they are */
 	struct pos pos;
 	const struct unquoted *u = find_unquoted(r, &pos);
 
@@ -189,7 +192,7 @@ static void tell_syntax(struct reader *r)
 		r->last->kind = NODE_BROKEN; /* the mistake may be a part of it */
 	if (u) {
 		patch(r, u);
-		diag_error(r->diag, pos, u->id, "%s", u->hint);
+		diag_error(r->diag, pos, u->id, "%s", in_block && u->in_block ? u->in_block : u->hint);
 		return;
 	}
 	for (size_t i = 0; i < sizeof(hints) / sizeof(*hints) && !*hint; i++)

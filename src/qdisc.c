@@ -441,8 +441,8 @@ static int parse_word(const char *const *words, const char *text, uint64_t *valu
 
 static int parse_flag(const char *text, uint64_t *value, const char **why)
 {
-	*value = !strcmp(text, "on") || !strcmp(text, "true") || !strcmp(text, "yes");
-	if (*value || !strcmp(text, "off") || !strcmp(text, "false") || !strcmp(text, "no"))
+	*value = !strcmp(text, "on");
+	if (*value || !strcmp(text, "off"))
 		return 0;
 	*why = "expected on or off";
 	return -EINVAL;

@@ -33,6 +33,12 @@ static const char *type_name(unsigned owner)
 
 /* ---- names of things ------------------------------------------------------------------------------------------- */
 
+static int check_path(const char *s, const char **why)
+{
+	*why = "it is empty";
+	return *s ? text_quotable(s, why) : -1;
+}
+
 static int check_set_reference(const char *s, const char **why)
 {
 	return text_name(*s == '@' ? s + 1 : s, why);
@@ -49,7 +55,7 @@ static int check_ifnames(const char *s, const char **why)
 }
 
 static const struct bind_name any_text = {"a text", NULL, NULL};
-static const struct bind_name path_name = {"the path of a file", text_quotable, NULL};
+static const struct bind_name path_name = {"the path of a file", check_path, NULL};
 static const struct bind_name preset_name = {"the name of a preset", NULL, NULL};
 static const struct bind_name class_name = {"the name of a class", text_name, NULL};
 static const struct bind_name policy_name = {"the name of a policy", text_name, NULL};
@@ -60,6 +66,12 @@ static const struct bind_name default_name = {"the name of a class, or pass", te
 static const struct bind_name set_name = {"the name of a set", check_set_reference, NULL};
 static const struct bind_name if_name = {"the name of an interface", check_ifname, NULL};
 static const struct bind_name if_names = {"the name of an interface or a pattern", check_ifnames, NULL};
+
+/* What is said of a word that is none: the one that is close, or else why. */
+static const char *or_close(struct bind *b, const char *why, const char *close)
+{
+	return close ? arena_printf(b->arena, "did you mean \"%s\"?", close) : why;
+}
 
 /* ---- what a class does ----------------------------------------------------------------------------------------- */
 
@@ -80,7 +92,7 @@ static void read_dscp_value(struct bind *b, const struct node *n, void *field, c
 	if (!s)
 		return;
 	if (text_dscp(s, &out->dscp, &why))
-		bind_refuse(b, n, "bad-dscp", s, "a DSCP", why);
+		bind_refuse(b, n, "bad-dscp", s, "a DSCP", or_close(b, why, text_closest_dscp(s)));
 	else
 		out->set = true;
 }
@@ -199,7 +211,7 @@ static void read_param(struct bind *b, const struct node *n, void *field, const 
 	const struct qdisc_param *param = how;
 	struct w_leaf *leaf = field;
 	const char *what = arena_printf(b->arena, "a value of \"%s\"", param->name);
-	const char *s = bind_scalar(b, n, what), *why, *close;
+	const char *s = bind_scalar(b, n, what), *why;
 	uint64_t value;
 
 	if (!s)
@@ -208,9 +220,7 @@ static void read_param(struct bind *b, const struct node *n, void *field, const 
 		*vec_add(b->arena, leaf) = (struct w_param){param, value};
 		return;
 	}
-	close = closest_word(param->words, s);
-	bind_refuse(b, n, param_ids[param->type], s, what,
-		    close ? arena_printf(b->arena, "did you mean \"%s\"?", close) : why);
+	bind_refuse(b, n, param_ids[param->type], s, what, or_close(b, why, closest_word(param->words, s)));
 }
 
 /* Was read first: what else may stand beside it depends on it. */
@@ -512,7 +522,7 @@ static bool read_service_entry(struct bind *b, const struct node *n, const char 
 
 	out->pos = n->pos;
 	if (text_proto(proto, &out->proto, &why)) {
-		bind_refuse(b, n, "bad-service", s, service_what, why);
+		bind_refuse(b, n, "bad-service", s, service_what, or_close(b, why, text_closest_proto(proto)));
 		return false;
 	}
 	if (!slash)
@@ -681,10 +691,13 @@ static const char ecn_what[] = "a time to mark from, or off";
 /* A time, or off. */
 static void read_ecn(struct bind *b, const struct node *n, void *field, const void *how)
 {
-	const char *s = n->kind == NODE_SCALAR && !node_is_nothing(n) ? bind_scalar(b, n, how) : NULL;
+	const char *s = n->kind == NODE_SCALAR && !node_is_nothing(n) ? bind_scalar(b, n, how) : NULL, *why;
+	uint64_t ns;
 
 	if (s && !strcmp(s, "off"))
 		*(struct w_u64 *)field = (struct w_u64){.set = true, .pos = n->pos};
+	else if (s && text_time(s, &ns, &why))
+		bind_refuse(b, n, "bad-time", s, how, why);
 	else
 		read_wait(b, n, field, how);
 }

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef unsigned __int128 u128;
@@ -149,6 +150,19 @@ static bool means_per_second(const char *unit)
 	return n >= 2 && (!strcasecmp(unit + n - 2, "ps") || !strcasecmp(unit + n - 2, "/s"));
 }
 
+/* A unit of ours with what is meant anyway behind it: "mbit/s", "kbitps". */
+static bool is_bits_per_second(const char *unit)
+{
+	size_t n = strlen(unit);
+	char bits[8];
+
+	if (!means_per_second(unit) || n - 2 >= sizeof(bits))
+		return false;
+	memcpy(bits, unit, n - 2);
+	bits[n - 2] = '\0';
+	return is_unit_in_capitals(rate_units, COUNT(rate_units), bits);
+}
+
 static bool is_letter_of_bytes(const char *unit)
 {
 	static const char *const bytes[] = {"b",  "k",  "m",   "g",   "t",   "kb", "mb",
@@ -206,12 +220,38 @@ int text_rate(const char *s, struct rate *out, const char **why)
 	if (isspace((unsigned char)*s))
 		return refuse(why, -EINVAL,
 			      "there is a space in it: write the unit right behind the number, as in 10mbit");
+	if (is_bits_per_second(s))
+		return refuse(why, -EINVAL,
+			      "a rate is always that of a second: write the unit without it, as in 10mbit");
 	if (means_per_second(s) || is_letter_of_bytes(s))
 		return refuse(why, -EINVAL,
 			      "people disagree whether this unit counts bits or bytes: write bits, as in 10mbit");
 	if (is_unit_in_capitals(rate_units, COUNT(rate_units), s))
 		return refuse(why, -EINVAL, "units are written in small letters, as in 10mbit");
 	return refuse(why, -EINVAL, "the unit is none of bit, kbit, mbit, gbit, tbit, kibit, mibit, gibit, %");
+}
+
+bool text_rate_readings(char buf[TEXT_READINGS_MAX], const char *s)
+{
+	static const char prefixes[] = "kmgt";
+	size_t digits = strspn(s, "0123456789");
+	const char *unit = s + digits, *prefix;
+	unsigned long long n;
+
+	if (!digits || digits > 9)
+		return false;
+	n = strtoull(s, NULL, 10);
+	if (!*unit) {
+		(void)snprintf(buf, TEXT_READINGS_MAX, "it has no unit: %llukbit, %llumbit or %llugbit?", n, n, n);
+		return true;
+	}
+	prefix = strchr(prefixes, tolower((unsigned char)*unit));
+	if (!prefix || (strcasecmp(unit + 1, "bps") && strcasecmp(unit + 1, "b/s") && strcasecmp(unit + 1, "b")))
+		return false;
+	(void)snprintf(buf, TEXT_READINGS_MAX,
+		       "people disagree on what \"%s\" means: %llu%cbit (bits) or %llu%cbit (bytes)?", unit, n, *prefix,
+		       n * 8, *prefix);
+	return true;
 }
 
 char *text_format_rate(char buf[TEXT_MAX], uint64_t Bps)
@@ -311,18 +351,19 @@ char *text_format_time(char buf[TEXT_MAX], uint64_t ns)
 static int read_decimal(const char *s, size_t len, uint64_t max, uint64_t *out)
 {
 	uint64_t v = 0;
+	bool large = false;
 
 	if (!len || (len > 1 && s[0] == '0'))
 		return -EINVAL;
-	for (size_t i = 0; i < len; i++) {
+	for (size_t i = 0; i < len; i++) { /* to the end: something else than a digit is worse than too many */
 		if (!is_digit(s[i]))
 			return -EINVAL;
-		if (v > (max - (uint64_t)(s[i] - '0')) / 10)
-			return -ERANGE;
-		v = v * 10 + (uint64_t)(s[i] - '0');
+		large |= v > (max - (uint64_t)(s[i] - '0')) / 10;
+		if (!large)
+			v = v * 10 + (uint64_t)(s[i] - '0');
 	}
 	*out = v;
-	return v > max ? -ERANGE : 0;
+	return large || v > max ? -ERANGE : 0;
 }
 
 int text_number(const char *s, uint64_t max, uint64_t *out, const char **why)
@@ -349,6 +390,8 @@ int text_range(const char *s, uint32_t max, uint32_t *lo, uint32_t *hi, const ch
 		err = read_decimal(dash + 1, strlen(dash + 1), max, &to);
 	if (err == -ERANGE)
 		return refuse(why, err, "it is too large");
+	if (err && strchr(s, ':'))
+		return refuse(why, err, "a range is written with \"-\", as in 8000-8080");
 	if (err)
 		return refuse(why, err, "it is neither a number nor a range such as 8000-8080");
 	if (from > to)
@@ -429,6 +472,7 @@ int text_prefix(const char *s, struct prefix *out, const char **why)
 	const char *slash = strchr(s, '/');
 	size_t len = slash ? (size_t)(slash - s) : strlen(s);
 	char addr[INET6_ADDRSTRLEN];
+	struct in_addr netmask;
 	uint64_t bits;
 	int err;
 
@@ -449,6 +493,8 @@ int text_prefix(const char *s, struct prefix *out, const char **why)
 	} else if (!memcmp(out->addr.s6_addr, v4_mapped, sizeof(v4_mapped))) {
 		return refuse(why, -EINVAL, "it is an IPv4 address in IPv6 clothes: write it as IPv4");
 	}
+	if (slash && out->v4 && inet_pton(AF_INET, slash + 1, &netmask) == 1)
+		return refuse(why, -EINVAL, "netmasks are not known here: write how many bits, as in 10.0.0.0/24");
 	bits = out->v4 ? 32 : 128;
 	err = slash ? read_decimal(slash + 1, strlen(slash + 1), bits, &bits) : 0;
 	if (err == -ERANGE)
@@ -460,6 +506,24 @@ int text_prefix(const char *s, struct prefix *out, const char **why)
 	if (has_bits_behind(&out->addr, out->bits))
 		return refuse(why, -EINVAL, "the address has bits set behind the prefix length");
 	return 0;
+}
+
+bool text_masked(const char *s, struct prefix *network, struct prefix *single)
+{
+	const char *slash = strchr(s, '/'), *why;
+	char addr[INET6_ADDRSTRLEN];
+	uint64_t bits;
+
+	if (!slash || (size_t)(slash - s) >= sizeof(addr) || text_number(slash + 1, 128, &bits, &why))
+		return false;
+	memcpy(addr, s, (size_t)(slash - s));
+	addr[slash - s] = '\0';
+	if (text_prefix(addr, single, &why) || (single->v4 && bits > 32))
+		return false;
+	*network = *single;
+	network->bits = (uint8_t)(bits + (single->v4 ? 96 : 0));
+	prefix_mask(network);
+	return true;
 }
 
 void prefix_mask(struct prefix *p)
@@ -711,6 +775,18 @@ static bool is_pattern(const char *s)
 	return strpbrk(s, "*?[") != NULL;
 }
 
+/* Whether every [ of a pattern begins a set of characters. A ] that comes first in it is one of them. */
+static bool is_closed(const char *s)
+{
+	while ((s = strchr(s, '['))) {
+		s += s[1] == '!' || s[1] == '^' ? 2 : 1;
+		s = *s ? strchr(s + 1, ']') : NULL;
+		if (!s)
+			return false;
+	}
+	return true;
+}
+
 int text_ifname(const char *s, bool glob, const char **why)
 {
 	size_t n = strlen(s);
@@ -729,6 +805,8 @@ int text_ifname(const char *s, bool glob, const char **why)
 			return refuse(why, -EINVAL, "one interface is to be named, not a pattern");
 		if (n > TEXT_NAME_MAX)
 			return refuse(why, -EINVAL, "it is longer than 48 characters");
+		if (!is_closed(s))
+			return refuse(why, -EINVAL, "a [ has no ] behind it");
 		return 0;
 	}
 	if (n > 15)
@@ -807,7 +885,7 @@ static unsigned distance(const char *a, size_t n, const char *b, size_t m, unsig
 const char *text_closest(const char *s, const char *const *names, size_t n)
 {
 	const char *best = NULL;
-	size_t len = strnlen(s, WORD_MAX + 1);
+	size_t len = strnlen(s, WORD_MAX + 1), best_m = 0;
 	unsigned limit = len < 5 ? 1 : len < 9 ? 2 : SLIP_MAX;
 
 	if (len > WORD_MAX)
@@ -821,10 +899,13 @@ const char *text_closest(const char *s, const char *const *names, size_t n)
 		d = distance(s, len, names[i], m, limit);
 		if (d > limit || d >= len || d >= m)
 			continue; /* nothing of the word is left */
+		if (best && d == limit && m <= best_m)
+			continue; /* of two, the one with more letters: they are left out rather than put in */
 		best = names[i];
+		best_m = m;
 		if (!d)
 			break;
-		limit = d - 1;
+		limit = d;
 	}
 	return best;
 }

@@ -25,15 +25,22 @@ struct rate {
 	uint32_t percent; /* in 1/10000 of a percent (50% is 500000); 0: not a percentage */
 };
 
-/* "1.5mbit", "50%", "256kibit"; rounded down to whole bytes a second, at least one. Refuses bare numbers and kbps/Mbps
- * with the possible readings in *why. */
+/* "1.5mbit", "50%", "256kibit"; rounded down to whole bytes a second, at least one. Refuses bare numbers and
+ * kbps/Mbps. */
 int text_rate(const char *s, struct rate *out, const char **why);
+/* What a number that text_rate refused may have meant: "it has no unit: 10kbit, .." or the two meanings of its unit.
+ * False: it is whole, and has a unit that nobody disagrees on. */
+#define TEXT_READINGS_MAX 128
+bool text_rate_readings(char buf[TEXT_READINGS_MAX], const char *s);
 /* b k kb m mb g gb, powers of 1024; a bare number is bytes. */
 int text_size(const char *s, uint64_t *bytes, const char **why);
 /* ns us ms s m h d; a unit is required, except for 0. */
 int text_time(const char *s, uint64_t *ns, const char **why);
 /* "10.0.0.0/8", "fd00::1". Host bits set below the prefix length are an error. */
 int text_prefix(const char *s, struct prefix *out, const char **why);
+/* Of "10.0.0.7/8", which text_prefix refuses: the network and the address, either of which may have been meant. False:
+ * s is nothing like that. */
+bool text_masked(const char *s, struct prefix *network, struct prefix *single);
 /* ef cs0..7 af11..43 be le va, or 0..63. */
 int text_dscp(const char *s, uint8_t *out, const char **why);
 /* A decimal number without sign or leading zeros. */

@@ -89,7 +89,7 @@ static void test_bad_rows(void **state)
 		{"10.0.0.1,1mbit", "bad-row", 10},         {"10.0.0.1,10,1mbit", "bad-rate", 10},
 		{"10.0.0.1,1mbit, 1Mbps", "bad-rate", 17}, {"10.0.0.1,50%,1mbit", "bad-rate", 10},
 		{"10.0.0.1,0bit,1mbit", "bad-rate", 10},   {"10.0.0.1,1mbit,1mbit,x", "bad-row", 22},
-		{"\"10.0.0.1\"", "bad-address", 1},
+		{"\"10.0.0.1\"", "bad-address", 1},        {"10.0.0.1,,", "bad-row", 10},
 	};
 	struct fixture f;
 	char text[1024] = "";
@@ -109,6 +109,28 @@ static void test_bad_rows(void **state)
 		assert_int_equal(m->pos.line, 2 * i + 1);
 		assert_int_equal(m->pos.col, cases[i].col);
 	}
+	done(&f);
+}
+
+/* As in the policy itself. */
+static void test_what_may_have_been_meant(void **state)
+{
+	static const char text[] = "10.0.0.7/24\nfd00::7/64\n10.0.0.1,10,1mbit\n10.0.0.1,1mbit,1Mbps\n";
+	static const char *const say[] = {
+		"address \"10.0.0.7/24\": bits are set behind the prefix length: the network 10.0.0.0/24 or the "
+		"address 10.0.0.7?",
+		"address \"fd00::7/64\": bits are set behind the prefix length: the network fd00::/64 or the address "
+		"fd00::7?",
+		"upload rate \"10\": it has no unit: 10kbit, 10mbit or 10gbit?",
+		"download rate \"1Mbps\": people disagree on what \"Mbps\" means: 1mbit (bits) or 8mbit (bytes)?",
+	};
+	struct fixture f;
+
+	(void)state;
+	parse(&f, text, sizeof(text) - 1);
+	assert_int_equal(diag_errors(f.d), sizeof(say) / sizeof(*say));
+	for (size_t i = 0; i < sizeof(say) / sizeof(*say); i++)
+		assert_string_equal(diag_get(f.d, i)->text, say[i]);
 	done(&f);
 }
 
@@ -248,6 +270,7 @@ int main(void)
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_what_spreadsheets_write),
 		cmocka_unit_test(test_bad_rows),
+		cmocka_unit_test(test_what_may_have_been_meant),
 		cmocka_unit_test(test_lines_are_bounded),
 		cmocka_unit_test(test_nul_byte),
 		cmocka_unit_test(test_many_mistakes),

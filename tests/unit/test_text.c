@@ -107,6 +107,12 @@ static const struct {
 	{"10MB/s", "bits or bytes"},
 	{"10mb", "bits or bytes"},
 	{"10M", "bits or bytes"},
+	{"10Mbit/s", "that of a second"},
+	{"10mbit/s", "that of a second"},
+	{"100kbitps", "that of a second"},
+	{"1gibitPS", "that of a second"},
+	{"10ps", "bits or bytes"},
+	{"10mbits/s", "bits or bytes"},
 	{"10tibit", "none of"},
 	{"1e3bit", "none of"},
 	{"0x10bit", "none of"},
@@ -135,6 +141,23 @@ static void a_bad_rate_says_why(void **state)
 		if (!strstr(why, bad_rates[i].why))
 			fail_msg("%s: %s", bad_rates[i].written, why);
 	}
+}
+
+static void a_rate_without_a_clear_unit_has_readings(void **state)
+{
+	static const char *const none[] = {"", "mbit", "10mbit", "10Mbit/s", "1.5", "10xbps", "1234567890", "-10"};
+	char buf[TEXT_READINGS_MAX];
+
+	(void)state;
+	assert_true(text_rate_readings(buf, "10"));
+	assert_string_equal(buf, "it has no unit: 10kbit, 10mbit or 10gbit?");
+	assert_true(text_rate_readings(buf, "10Mbps"));
+	assert_string_equal(buf, "people disagree on what \"Mbps\" means: 10mbit (bits) or 80mbit (bytes)?");
+	assert_true(text_rate_readings(buf, "999999999KB/s"));
+	assert_string_equal(buf,
+			    "people disagree on what \"KB/s\" means: 999999999kbit (bits) or 7999999992kbit (bytes)?");
+	for (size_t i = 0; i < COUNT(none); i++)
+		assert_false(text_rate_readings(buf, none[i]));
 }
 
 static void a_rate_is_written_in_its_largest_unit(void **state)
@@ -414,6 +437,50 @@ static void bad_addresses_are_refused(void **state)
 	}
 }
 
+static void a_bad_prefix_length_says_why(void **state)
+{
+	static const struct {
+		const char *written, *why;
+	} bad[] = {
+		{"10.0.0.0/33", "at most 32"},
+		{"fd00::/129", "at most 128"},
+		{"10.0.0.0/99999999999999999999", "at most 32"},
+		{"10.0.0.0/24x", "number of bits"},
+		{"10.0.0.0/255x", "number of bits"},
+		{"10.0.0.0/255.255.255.0", "netmasks"},
+		{"10.0.0.7/255.255.255.0", "netmasks"},
+		{"fd00::/255.255.255.0", "number of bits"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		const char *why = "";
+		struct prefix p;
+
+		assert_int_not_equal(text_prefix(bad[i].written, &p, &why), 0);
+		if (!strstr(why, bad[i].why))
+			fail_msg("%s: %s", bad[i].written, why);
+	}
+}
+
+static void bits_behind_the_length_are_a_network_or_an_address(void **state)
+{
+	static const char *const none[] = {"",           "10.0.0.7", "10.0.0.7/",  "10.0.0.7/33",
+					   "10.0.0.7/x", "a/8",      "fe80::1/129"};
+	struct prefix network, single;
+	char buf[TEXT_MAX];
+
+	(void)state;
+	assert_true(text_masked("10.0.0.7/24", &network, &single));
+	assert_string_equal(text_format_prefix(buf, &network), "10.0.0.0/24");
+	assert_string_equal(text_format_prefix(buf, &single), "10.0.0.7");
+	assert_true(text_masked("fe80::1/64", &network, &single));
+	assert_string_equal(text_format_prefix(buf, &network), "fe80::/64");
+	assert_string_equal(text_format_prefix(buf, &single), "fe80::1");
+	for (size_t i = 0; i < COUNT(none); i++)
+		assert_false(text_masked(none[i], &network, &single));
+}
+
 static void a_prefix_holds_only_its_own_family(void **state)
 {
 	const struct prefix all6 = prefix("::/0"), all4 = prefix("0.0.0.0/0"), one4 = prefix("10.0.0.1"),
@@ -459,6 +526,12 @@ static void ranges(void **state)
 	assert_int_equal(hi, 65535);
 	for (size_t i = 0; i < COUNT(bad); i++)
 		assert_int_not_equal(text_range(bad[i], 65535, &lo, &hi, &why), 0);
+	assert_int_equal(text_range("65536", 65535, &lo, &hi, &why), -ERANGE);
+	assert_non_null(strstr(why, "too large"));
+	assert_int_equal(text_range("65536x", 65535, &lo, &hi, &why), -EINVAL);
+	assert_non_null(strstr(why, "neither a number"));
+	assert_int_equal(text_range("8000:8080", 65535, &lo, &hi, &why), -EINVAL);
+	assert_non_null(strstr(why, "written with \"-\""));
 }
 
 static void marks(void **state)
@@ -571,6 +644,20 @@ static void interface_names(void **state)
 		assert_int_not_equal(text_ifname(bad[i], false, &why), 0);
 }
 
+static void a_pattern_closes_its_brackets(void **state)
+{
+	static const char *const good[] = {"eth[0-9]", "[]a]", "[!]a]", "[a][b]*", "a]"};
+	static const char *const bad[] = {"eth[0-9", "[", "[]", "[!", "[!]", "[a][b"};
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++)
+		if (text_ifname(good[i], true, &why))
+			fail_msg("%s: %s", good[i], why);
+	for (size_t i = 0; i < COUNT(bad); i++)
+		assert_int_not_equal(text_ifname(bad[i], true, &why), 0);
+}
+
 /* ---- did you mean ---------------------------------------------------------------------------------------------- */
 
 static void a_slip_finds_its_word(void **state)
@@ -592,6 +679,17 @@ static void a_slip_finds_its_word(void **state)
 	assert_string_equal(text_closest_proto("tpc"), "tcp");
 	assert_string_equal(text_closest_icmp_type("echo-requst"), "echo-request");
 	assert_string_equal(text_closest_dscp("af44"), "af41");
+}
+
+/* Letters are left out rather than put in. */
+static void of_two_words_the_longer_was_meant(void **state)
+{
+	static const char *const keys[] = {"port", "proto", "sport"};
+
+	(void)state;
+	assert_string_equal(text_closest("prot", keys, COUNT(keys)), "proto");
+	assert_string_equal(text_closest("sprt", keys, COUNT(keys)), "sport");
+	assert_string_equal(text_closest_proto("icmp6"), "icmpv6");
 }
 
 static void a_quote_is_cut_at_a_character(void **state)
@@ -645,6 +743,7 @@ int main(void)
 		cmocka_unit_test(the_largest_rate_is_the_largest_number),
 		cmocka_unit_test(a_share_is_of_the_parent),
 		cmocka_unit_test(a_bad_rate_says_why),
+		cmocka_unit_test(a_rate_without_a_clear_unit_has_readings),
 		cmocka_unit_test(a_rate_is_written_in_its_largest_unit),
 		cmocka_unit_test(sizes_count_in_1024),
 		cmocka_unit_test(times_have_a_unit),
@@ -655,6 +754,8 @@ int main(void)
 		cmocka_unit_test(every_dscp_and_protocol_is_written_as_it_is_read),
 		cmocka_unit_test(an_ipv4_address_is_kept_as_mapped),
 		cmocka_unit_test(bad_addresses_are_refused),
+		cmocka_unit_test(a_bad_prefix_length_says_why),
+		cmocka_unit_test(bits_behind_the_length_are_a_network_or_an_address),
 		cmocka_unit_test(a_prefix_holds_only_its_own_family),
 		cmocka_unit_test(covering_prefixes_come_first),
 		cmocka_unit_test(ranges),
@@ -664,7 +765,9 @@ int main(void)
 		cmocka_unit_test(dscps_and_protocols),
 		cmocka_unit_test(names),
 		cmocka_unit_test(interface_names),
+		cmocka_unit_test(a_pattern_closes_its_brackets),
 		cmocka_unit_test(a_slip_finds_its_word),
+		cmocka_unit_test(of_two_words_the_longer_was_meant),
 		cmocka_unit_test(a_quote_is_cut_at_a_character),
 		cmocka_unit_test(utf8),
 		cmocka_unit_test(nothing_commands_a_terminal),
