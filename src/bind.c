@@ -35,14 +35,51 @@ static bool is_usable(const struct bind *b, const struct key *key)
 	return !(key->flags & KEY_LATER) && (!key->owners || !b->owner || key->owners & b->owner);
 }
 
-static const char *closest_key(const struct keys *keys, const char *name)
+static const char *find_hint(const struct keys *keys, const char *name)
 {
-	const char *names[64];
+	for (size_t i = 0; i < keys->n_hints; i++)
+		if (!strcmp(keys->hints[i].name, name))
+			return keys->hints[i].hint;
+	return NULL;
+}
+
+/* "services" of "service", "policies" of "policy". */
+static bool is_plural(const char *many, const char *one)
+{
+	size_t n = strlen(one);
+
+	if (n < 2)
+		return false;
+	if (one[n - 1] == 'y')
+		return !strncmp(many, one, n - 1) && !strcmp(many + n - 1, "ies");
+	return !strncmp(many, one, n) && !strcmp(many + n, "s");
+}
+
+#define ROWS_MAX 64 /* that are looked at for what a misspelt key means */
+
+static const struct key *closest_key(const struct keys *keys, const char *name)
+{
+	const char *names[ROWS_MAX], *close;
 	size_t n;
 
-	for (n = 0; n < keys->n && n < sizeof(names) / sizeof(*names); n++)
+	for (n = 0; n < keys->n && n < ROWS_MAX; n++)
 		names[n] = keys->v[n].name;
-	return text_closest(name, names, n);
+	close = text_closest(name, names, n);
+	return close ? find_key(keys, close) : NULL;
+}
+
+/* The key that an unknown one seems to be misspelt for: one that exists elsewhere is none, unless it differs from one
+ * of here in number only. */
+static const struct key *find_meant(const struct bind *b, const struct keys *keys, const char *name)
+{
+	if (keys->open)
+		return NULL;
+	for (size_t i = 0; i < keys->n && i < ROWS_MAX; i++)
+		if (is_plural(keys->v[i].name, name) || is_plural(name, keys->v[i].name))
+			return &keys->v[i];
+	if (find_hint(keys, name) || find_home(b, name))
+		return NULL;
+	return closest_key(keys, name);
 }
 
 static const char *list_keys(struct bind *b, const struct keys *keys)
@@ -55,25 +92,23 @@ static const char *list_keys(struct bind *b, const struct keys *keys)
 	return list;
 }
 
-static void tell_unknown(struct bind *b, const struct node_pair *pair, const struct keys *keys)
+/* meant: what it seems to be misspelt for, or NULL. */
+static void tell_unknown(struct bind *b, const struct node_pair *pair, const struct keys *keys, const struct key *meant)
 {
-	const struct keys *home;
-	const char *close;
+	const struct keys *home = find_home(b, pair->key);
+	const char *hint = find_hint(keys, pair->key);
+	const char *of_maps = pair->value->kind == NODE_MAP ? keys->of_maps : NULL;
 	char buf[TEXT_MAX];
 
-	if (diag_full(b->diag)) {
-		diag_error(b->diag, pair->pos, "unknown-key", "unknown key");
-		return;
-	}
 	text_quote(buf, pair->key);
-	home = find_home(b, pair->key);
-	close = closest_key(keys, pair->key);
-	if (home)
+	if (meant)
+		diag_error(b->diag, pair->pos, "unknown-key", "%s has no key %s; did you mean \"%s\"?", keys->what, buf,
+			   meant->name);
+	else if (hint)
+		diag_error(b->diag, pair->pos, "unknown-key", "%s has no key %s, %s", keys->what, buf, hint);
+	else if (home)
 		diag_error(b->diag, pair->pos, "unknown-key", "%s has no key %s, it belongs in %s", keys->what, buf,
 			   home->what);
-	else if (close)
-		diag_error(b->diag, pair->pos, "unknown-key", "%s has no key %s; did you mean \"%s\"?", keys->what, buf,
-			   close);
 	else if (node_is_nothing(pair->value))
 		diag_error(b->diag, pair->pos, "unknown-key",
 			   "%s has no key %s; inside { } a comma starts the next key: quote a value that has one, "
@@ -81,8 +116,8 @@ static void tell_unknown(struct bind *b, const struct node_pair *pair, const str
 			   "[ ]",
 			   keys->what, buf);
 	else
-		diag_error(b->diag, pair->pos, "unknown-key", "%s has no key %s; it has:%s", keys->what, buf,
-			   list_keys(b, keys));
+		diag_error(b->diag, pair->pos, "unknown-key", "%s has no key %s; %s%sit has:%s", keys->what, buf,
+			   of_maps ? of_maps : "", of_maps ? "; " : "", list_keys(b, keys));
 }
 
 void bind_later(struct bind *b, struct pos pos, const char *what)
@@ -98,7 +133,39 @@ static void tell_owner(struct bind *b, const struct node_pair *pair, const struc
 		   key->name, keys->owner_name(key->owners), keys->owner_name(b->owner));
 }
 
-static void read_pair(struct bind *b, const struct node_pair *pair, const struct keys *keys, void *base)
+/* Bit of a row that a misspelt key was taken for. */
+static uint64_t bit_of(const struct keys *keys, const struct key *key)
+{
+	size_t i = (size_t)(key - keys->v);
+
+	return i < ROWS_MAX ? 1ull << i : 0;
+}
+
+/* guessed: the rows that misspelt keys before this one were taken for. */
+static void read_unknown(struct bind *b, const struct node *map, const struct node_pair *pair, const struct keys *keys,
+			 void *base, uint64_t *guessed)
+{
+	const struct key *meant;
+
+	if (strstr(pair->key, "${")) {
+		diag_error(b->diag, pair->pos, "var-in-key", "a variable cannot stand in a key");
+		return;
+	}
+	if (diag_full(b->diag)) {
+		diag_error(b->diag, pair->pos, "unknown-key", "unknown key");
+		return;
+	}
+	meant = find_meant(b, keys, pair->key);
+	tell_unknown(b, pair, keys, meant);
+	if (!meant || pair->again || *guessed & bit_of(keys, meant) || node_get(map, meant->name))
+		return;
+	*guessed |= bit_of(keys, meant);
+	if (is_usable(b, meant))
+		meant->read(b, pair->value, (char *)base + meant->offset, meant->how);
+}
+
+static void read_pair(struct bind *b, const struct node *map, const struct node_pair *pair, const struct keys *keys,
+		      void *base, uint64_t *guessed)
 {
 	const struct key *key = find_key(keys, pair->key);
 	bool later = key && key->flags & KEY_LATER;
@@ -111,10 +178,7 @@ static void read_pair(struct bind *b, const struct node_pair *pair, const struct
 		return;
 	}
 	if (!key) {
-		if (strstr(pair->key, "${"))
-			diag_error(b->diag, pair->pos, "var-in-key", "a variable cannot stand in a key");
-		else
-			tell_unknown(b, pair, keys);
+		read_unknown(b, map, pair, keys, base, guessed);
 		return;
 	}
 	if (pair->again || later || foreign)
@@ -130,20 +194,43 @@ static void read_pair(struct bind *b, const struct node_pair *pair, const struct
 		bind_later(b, pair->pos, arena_printf(b->arena, "\"%s\"", key->name));
 }
 
-static void tell_missing(struct bind *b, const struct node *map, const struct keys *keys, struct pos pos)
+static void tell_missing(struct bind *b, const struct node *map, const struct keys *keys, struct pos pos,
+			 uint64_t guessed)
 {
 	if (map->cut)
 		return; /* it may stand in the part that could not be read */
 	for (size_t i = 0; i < keys->n; i++) {
 		const struct key *key = &keys->v[i];
 
-		if (key->flags & KEY_REQUIRED && !node_get(map, key->name))
+		if (key->flags & KEY_REQUIRED && !node_get(map, key->name) && !(guessed & bit_of(keys, key)))
 			diag_error(b->diag, pos, "missing-key", "%s needs the key \"%s\"", keys->what, key->name);
 	}
 }
 
+const struct node *bind_get(const struct bind *b, const struct node *map, const struct keys *keys, const char *name)
+{
+	const struct node *value = node_get(map, name);
+	size_t unknown = 0;
+
+	if (value || map->kind != NODE_MAP)
+		return value;
+	for (size_t i = 0; i < map->n_pairs && unknown < DIAG_KEPT_MAX; i++) {
+		const struct key *meant;
+
+		if (find_key(keys, map->pairs[i].key))
+			continue;
+		unknown++; /* of more than are told, nothing is made */
+		meant = find_meant(b, keys, map->pairs[i].key);
+		if (meant && !strcmp(meant->name, name))
+			return map->pairs[i].value;
+	}
+	return NULL;
+}
+
 void bind_map(struct bind *b, const struct node *map, const struct keys *keys, void *base, struct pos pos)
 {
+	uint64_t guessed = 0;
+
 	if (map->kind != NODE_MAP) {
 		if (map->kind != NODE_BROKEN)
 			bind_expected(b, map,
@@ -152,8 +239,8 @@ void bind_map(struct bind *b, const struct node *map, const struct keys *keys, v
 		return;
 	}
 	for (size_t i = 0; i < map->n_pairs; i++)
-		read_pair(b, &map->pairs[i], keys, base);
-	tell_missing(b, map, keys, pos);
+		read_pair(b, map, &map->pairs[i], keys, base, &guessed);
+	tell_missing(b, map, keys, pos, guessed);
 }
 
 void bind_form(struct bind *b, const struct node *n, void *field, const void *how)

@@ -40,16 +40,29 @@ struct key {
 	unsigned owners; /* bits of the types of policy that have it; 0: all */
 };
 
+/* A key that belongs elsewhere, but is often written here. */
+struct key_hint {
+	const char *name;
+	const char *hint; /* "it belongs in ingress or egress" */
+};
+
 struct keys {
 	const char *what; /* "a class" */
 	const struct key *v;
 	size_t n;
 	const char *(*owner_name)(unsigned owner); /* "htb"; for tables with owners */
 	bool open;                                 /* any other key is fine, too, with a scalar */
+	const struct key_hint *hints;
+	size_t n_hints;
+	const char *of_maps; /* what to say of an unknown key that has a map; NULL: nothing */
 };
 
-/* Reads every pair of map by its row in keys. pos: where a missing key is missing. */
+/* Reads every pair of map by its row in keys. pos: where a missing key is missing. A key that seems to be misspelt is
+ * told, and read as the one that was meant, so that nobody misses what is there. */
 void bind_map(struct bind *b, const struct node *map, const struct keys *keys, void *base, struct pos pos);
+
+/* The value that bind_map reads by the row of this name, or NULL. */
+const struct node *bind_get(const struct bind *b, const struct node *map, const struct keys *keys, const char *name);
 
 /* The text of a scalar, its variables replaced. NULL: it is none, which was told ("expected WHAT, found .."). */
 const char *bind_scalar(struct bind *b, const struct node *n, const char *what);

@@ -16,6 +16,7 @@
 struct files {
 	struct arena *arena;
 	struct diag *diag;
+	struct bind bind;
 	struct node_limits limits;
 	bool cut; /* a file could not be read to its end */
 	struct {
@@ -46,7 +47,7 @@ static void add_text(struct files *f, const char *name, const char *text, size_t
 	}
 	for (size_t i = 0; i < root->n_pairs; i++)
 		*vec_add(f->arena, &f->top) = root->pairs[i];
-	if (!node_get(root, "version") && !root->cut)
+	if (!schema_get(&f->bind, root, "version") && !root->cut)
 		diag_error(f->diag, root->pos, "missing-key",
 			   "the file needs the key \"version\": it starts with \"version: 1\"");
 }
@@ -163,13 +164,16 @@ static void mark_repeats(struct files *f, const char *section)
 	free(pairs);
 }
 
-static void read_vars(struct files *f, struct vars *vars)
+static void read_vars(struct files *f, const struct node *root)
 {
+	const struct node *misspelt = node_get(root, "vars") ? NULL : schema_get(&f->bind, root, "vars");
+	struct vars *vars = &f->bind.vars;
+
 	vars_init(vars);
 	for (size_t t = 0; t < f->top.n; t++) {
 		const struct node_pair *top = &f->top.v[t];
 
-		if (strcmp(top->key, "vars") != 0 || top->value->kind != NODE_MAP)
+		if ((strcmp(top->key, "vars") != 0 && top->value != misspelt) || top->value->kind != NODE_MAP)
 			continue;
 		for (size_t p = 0; p < top->value->n_pairs; p++)
 			vars_add(f->arena, vars, f->diag, &top->value->pairs[p]);
@@ -180,20 +184,29 @@ static void read_vars(struct files *f, struct vars *vars)
 static struct policy *bind_all(struct files *f)
 {
 	struct policy *p = arena_new_of(f->arena, struct policy);
-	struct bind b = {.arena = f->arena, .diag = f->diag, .all = schema_tables, .n_all = schema_tables_n};
 	struct node root = {.kind = NODE_MAP, .pairs = f->top.v, .n_pairs = f->top.n, .cut = f->cut};
 
 	for (size_t i = 0; schema_sections[i]; i++)
 		mark_repeats(f, schema_sections[i]);
-	read_vars(f, &b.vars);
-	schema_read(&b, &root, p);
+	read_vars(f, &root);
+	schema_read(&f->bind, &root, p);
 	p->cut = f->cut;
 	return p;
 }
 
+static struct files new_files(struct arena *a, struct diag *d)
+{
+	return (struct files){
+		.arena = a,
+		.diag = d,
+		.bind = {.arena = a, .diag = d, .all = schema_tables, .n_all = schema_tables_n},
+		.limits = {.room = NODE_COUNT_MAX},
+	};
+}
+
 struct policy *policy_load(struct arena *a, struct diag *d, const char *file)
 {
-	struct files f = {.arena = a, .diag = d, .limits = {.room = NODE_COUNT_MAX}};
+	struct files f = new_files(a, d);
 
 	add_file(&f, file);
 	add_drop_ins(&f, file);
@@ -202,7 +215,7 @@ struct policy *policy_load(struct arena *a, struct diag *d, const char *file)
 
 struct policy *policy_parse(struct arena *a, struct diag *d, const char *name, const char *text, size_t len)
 {
-	struct files f = {.arena = a, .diag = d, .limits = {.room = NODE_COUNT_MAX}};
+	struct files f = new_files(a, d);
 
 	add_text(&f, name, text, len);
 	return bind_all(&f);

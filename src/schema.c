@@ -268,9 +268,14 @@ static void check_params(struct bind *b, const struct node *n, const struct w_le
 		diag_error(b->diag, n->pos, "bad-leaf", "%s", why);
 }
 
+static const struct key leaf_kind_rows[] = {
+	{"qdisc", read_before, NULL, 0, KEY_REQUIRED, 0},
+};
+static const struct keys leaf_kind_keys = KEYS("a qdisc", leaf_kind_rows);
+
 static void read_leaf(struct bind *b, const struct node *n, void *field, const void *how)
 {
-	const struct node *name = n->kind == NODE_MAP ? node_get(n, "qdisc") : NULL;
+	const struct node *name = bind_get(b, n, &leaf_kind_keys, "qdisc");
 	size_t errors = diag_errors(b->diag);
 	struct w_leaf *leaf = field;
 	struct keys keys;
@@ -430,7 +435,9 @@ static const struct key element_rows[] = {
 	{"up", bind_one_rate, no_share_address, offsetof(struct w_element, up), 0, 0},
 	{"down", bind_one_rate, no_share_address, offsetof(struct w_element, down), 0, 0},
 };
-static const struct keys element_keys = KEYS("an element", element_rows);
+static const struct key_hint element_hints[] = {{"rate", "its rates are \"up\" and \"down\""}};
+static const struct keys element_keys =
+	KEYS("an element", element_rows, .hints = element_hints, .n_hints = COUNT(element_hints));
 
 static void read_elements(struct bind *b, const struct node *n, void *field, const void *how)
 {
@@ -734,7 +741,7 @@ static const struct keys policy_keys = KEYS("a policy", policy_rows, .owner_name
 /* Which keys belong here follows from the type, wherever in the policy it is written. */
 static unsigned owner_of(struct bind *b, const struct node *policy)
 {
-	const struct node *type = node_get(policy, "type");
+	const struct node *type = bind_get(b, policy, &policy_keys, "type");
 	struct diag *untold = diag_new(); /* what is wrong with it is told when its turn comes */
 	const char *s = NULL;
 	const struct var *used;
@@ -856,7 +863,13 @@ static const struct key interface_rows[] = {
 	{"root", bind_form, &root_keys, 0, KEY_LATER, 0},        {"ingress", read_hook, NULL, INTERFACE(ingress), 0, 0},
 	{"egress", read_hook, NULL, INTERFACE(egress), 0, 0},
 };
-static const struct keys interface_keys = KEYS("an interface", interface_rows);
+static const struct key_hint interface_hints[] = {
+	{"policy", "it belongs in its ingress or egress"},
+	{"rate", "it belongs in its ingress or egress"},
+	{"via", "it belongs in its ingress"},
+};
+static const struct keys interface_keys =
+	KEYS("an interface", interface_rows, .hints = interface_hints, .n_hints = COUNT(interface_hints));
 
 static void read_interface(struct bind *b, const struct node_pair *pair, struct w_text name, struct policy *p)
 {
@@ -1058,11 +1071,17 @@ static const struct key top_rows[] = {
 	{"interfaces", read_section, &interfaces_section, 0, 0, 0},
 	{"forward", read_forward, NULL, 0, 0, 0},
 };
-static const struct keys top_keys = KEYS("the top level", top_rows);
+static const struct keys top_keys =
+	KEYS("the top level", top_rows, .of_maps = "what belongs to a section is indented below it");
 
 void schema_read(struct bind *b, const struct node *root, struct policy *p)
 {
 	bind_map(b, root, &top_keys, p, root->pos);
+}
+
+const struct node *schema_get(const struct bind *b, const struct node *root, const char *name)
+{
+	return bind_get(b, root, &top_keys, name);
 }
 
 const char *const schema_sections[] = {"vars",      "settings", "sets",       "services", "templates",

@@ -12,6 +12,9 @@
  * was read before. Does not ask for "version", which each file needs. */
 void schema_read(struct bind *b, const struct node *root, struct policy *p);
 
+/* The value of a key of the top level, be it misspelt so that schema_read reads it all the same; or NULL. */
+const struct node *schema_get(const struct bind *b, const struct node *root, const char *name);
+
 /* Sections that map names or settings: no two files may have the same one. Ends with NULL. */
 extern const char *const schema_sections[];
 
