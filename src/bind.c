@@ -392,8 +392,9 @@ void bind_texts(struct bind *b, const struct node *n, void *field, const void *h
 	for (size_t i = 0; i < count; i++) {
 		const char *s = bind_scalar(b, items[i], name->what);
 
-		if (s && bind_name_check(b, items[i], s, name))
-			*vec_add(b->arena, out) = (struct w_text){.s = s, .pos = items[i]->pos};
+		if (s && !bind_name_check(b, items[i], s, name))
+			s = NULL;
+		*vec_add(b->arena, out) = (struct w_text){.s = s, .pos = items[i]->pos};
 	}
 }
 

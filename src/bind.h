@@ -102,7 +102,7 @@ struct bind_name {
 };
 
 bind_fn bind_text;      /* struct w_text, struct bind_name */
-bind_fn bind_texts;     /* struct w_texts, struct bind_name; one or a list */
+bind_fn bind_texts;     /* struct w_texts, struct bind_name; one or a list; NULL for one that was told */
 bind_fn bind_words;     /* struct w_word, struct bind_words */
 bind_fn bind_bits;      /* struct w_u64, struct bind_words: one or a list, or'ed */
 bind_fn bind_number;    /* struct w_u64, struct bind_number */

@@ -257,6 +257,8 @@ static void check_reach(struct checker *k, const struct model_hook *h, const str
 {
 	if (c == h->dflt || c->match.pos.line || c->n_children)
 		return;
+	if (!h->dflt_known || !*c->name || c->incomplete) /* it may well be meant to be reached */
+		return;
 	diag_error(k->d, c->pos, "missing-match",
 		   "class \"%s\" has no match and is not the default: no packet can reach it", c->name);
 }

@@ -16,6 +16,7 @@ struct template
 	const struct w_template *written;
 	enum { TEMPLATE_NEW, TEMPLATE_BEGUN, TEMPLATE_MERGED } state;
 	unsigned levels; /* once merged: of templates from here on, this one counted */
+	bool incomplete; /* one that it uses could not be */
 	struct w_class keys;
 };
 
@@ -27,7 +28,7 @@ struct expander {
 	unsigned begun; /* templates that are being merged, each for the one before */
 };
 
-static unsigned merge(struct expander *e, const struct w_class *w, struct w_class *out);
+static unsigned merge(struct expander *e, const struct w_class *w, struct w_class *out, bool *incomplete);
 
 static void overlay_rate(struct w_rate *onto, const struct w_rate *rate)
 {
@@ -76,12 +77,12 @@ static void merge_template(struct expander *e, struct template *t)
 {
 	t->state = TEMPLATE_BEGUN;
 	e->begun++;
-	t->levels = 1 + merge(e, &t->written->keys, &t->keys);
+	t->levels = 1 + merge(e, &t->written->keys, &t->keys, &t->incomplete);
 	e->begun--;
 	t->state = TEMPLATE_MERGED;
 }
 
-static unsigned merge_uses(struct expander *e, const struct w_class *w, struct w_class *out)
+static unsigned merge_uses(struct expander *e, const struct w_class *w, struct w_class *out, bool *incomplete)
 {
 	unsigned levels = 0;
 
@@ -89,10 +90,12 @@ static unsigned merge_uses(struct expander *e, const struct w_class *w, struct w
 		const struct w_text *use = &w->use.v[i];
 		struct template *t = use->s ? names_resolve(&e->templates, e->d, use->pos, use->s) : NULL;
 
+		*incomplete |= !t;
 		if (!t)
 			continue;
 		if (t->state == TEMPLATE_NEW && e->begun < TEMPLATES_DEEP_MAX)
 			merge_template(e, t);
+		*incomplete |= t->incomplete || t->state != TEMPLATE_MERGED;
 		if (t->state == TEMPLATE_BEGUN) {
 			diag_error(e->d, use->pos, "template-loop", "template \"%s\" ends up using itself", use->s);
 			continue;
@@ -110,12 +113,13 @@ static unsigned merge_uses(struct expander *e, const struct w_class *w, struct w
 }
 
 /* Returns the levels of templates that w uses. */
-static unsigned merge(struct expander *e, const struct w_class *w, struct w_class *out)
+static unsigned merge(struct expander *e, const struct w_class *w, struct w_class *out, bool *incomplete)
 {
 	unsigned levels;
 
 	memset(out, 0, sizeof(*out));
-	levels = merge_uses(e, w, out);
+	*incomplete = false;
+	levels = merge_uses(e, w, out, incomplete);
 	overlay(out, w);
 	out->pos = w->pos;
 	out->name = w->name;
@@ -130,6 +134,7 @@ struct expander *expand_new(struct arena *a, struct diag *d, const struct policy
 	e->a = a;
 	e->d = d;
 	e->templates.kind = "template";
+	e->templates.hushed = p->unread.templates;
 	for (size_t i = 0; i < p->templates.n; i++) {
 		templates[i].written = &p->templates.v[i];
 		names_add(a, &e->templates, p->templates.v[i].name.s, &templates[i]);
@@ -140,6 +145,12 @@ struct expander *expand_new(struct arena *a, struct diag *d, const struct policy
 		if (templates[i].state == TEMPLATE_NEW)
 			merge_template(e, &templates[i]);
 	return e;
+}
+
+/* Classes were meant inside, and none could be read. */
+static bool hides_classes(const struct expanded *c)
+{
+	return c->keys.classes_pos.line && !c->keys.n_classes;
 }
 
 static void expand_classes(struct expander *e, struct expanded_policy *p, const struct expanded *parent,
@@ -175,7 +186,9 @@ static void expand_classes(struct expander *e, struct expanded_policy *p, const 
 		struct expanded *c = &classes[i];
 
 		c->parent = parent;
-		(void)merge(e, &written[i], &c->keys); /* any number: a template was told of when it was merged */
+		/* any number of levels: a template was told of when it was merged */
+		(void)merge(e, &written[i], &c->keys, &c->incomplete);
+		p->names.hushed |= !c->keys.name.s || hides_classes(c);
 		names_add(e->a, &p->names, c->keys.name.s, c);
 		expand_classes(e, p, c, c->keys.classes, c->keys.n_classes, &c->children, depth + 1);
 		c->n_children = c->children ? c->keys.n_classes : 0;
@@ -225,6 +238,7 @@ struct expanded_policy *expand_policy(struct expander *e, const struct w_policy 
 	p->written = w;
 	p->whole = true;
 	p->names.kind = "class";
+	p->names.hushed = !w->n_classes;
 	expand_classes(e, p, NULL, w->classes, w->n_classes, &p->classes, 1);
 	p->n_classes = p->classes ? w->n_classes : 0;
 	names_seal(e->a, &p->names);

@@ -15,6 +15,7 @@ struct expanded {
 	const struct expanded *parent; /* NULL for a class at the top of its policy */
 	struct expanded *children;
 	size_t n_children;
+	bool incomplete; /* a template of it could not be used, which was told: what seems missing may be in there */
 };
 
 struct expanded_policy {
@@ -30,7 +31,8 @@ struct expander;
 
 /* Merges the templates of p among themselves; what is wrong with them goes to d. */
 struct expander *expand_new(struct arena *a, struct diag *d, const struct policy *p);
-/* Unknown templates, duplicate and missing class names, too deep and too many: told to d. */
+/* names is hushed where a class has no name that could be read. Unknown templates, duplicate and missing class names,
+ * too deep and too many: told to d. */
 struct expanded_policy *expand_policy(struct expander *e, const struct w_policy *w);
 
 #endif

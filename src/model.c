@@ -58,7 +58,7 @@ struct builder {
 	struct names sets, services, policies; /* -> model_set, model_service, policy_in_use */
 	struct need protect_side;
 	size_t n_classes; /* of all hooks so far */
-	bool rate_broken; /* one was written and could not be read: who needs it is not to blame */
+	bool rate_broken; /* one of this hook was written and could not be read: who needs it is not to blame */
 };
 
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
@@ -81,6 +81,7 @@ static void build_services(struct builder *b)
 	struct model *m = b->m;
 
 	b->services.kind = "service";
+	b->services.hushed = b->p->unread.services;
 	m->services = arena_array(b->a, b->p->services.n, sizeof(*m->services));
 	for (size_t i = 0; i < b->p->services.n; i++) {
 		const struct w_service *w = &b->p->services.v[i];
@@ -198,6 +199,7 @@ static void build_sets(struct builder *b)
 	struct model *m = b->m;
 
 	b->sets.kind = "set";
+	b->sets.hushed = b->p->unread.sets;
 	m->sets = arena_array(b->a, b->p->sets.n, sizeof(*m->sets));
 	for (size_t i = 0; i < b->p->sets.n; i++) {
 		const struct w_set *w = &b->p->sets.v[i];
@@ -369,7 +371,7 @@ static void require_key_rates(struct builder *b, const struct expanded *classes,
 	for (size_t i = 0; i < n; i++) {
 		const struct w_class *c = &classes[i].keys;
 
-		if (c->per.pos.line && !is_written(&c->per.rate) && !is_written(&c->rate))
+		if (c->per.pos.line && !is_written(&c->per.rate) && !is_written(&c->rate) && !classes[i].incomplete)
 			diag_error(b->d, c->per.pos, "missing-rate",
 				   "\"per\" of class \"%s\" needs a rate%s: here, or in the class",
 				   c->name.s ? c->name.s : "",
@@ -383,6 +385,7 @@ static void warn_without_rate(struct builder *b, const struct expanded *classes,
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct w_class *c = &classes[i].keys;
+		bool without = !is_written(&c->rate) && !c->per.pos.line && !classes[i].incomplete;
 		const struct {
 			const char *key;
 			bool set;
@@ -393,8 +396,8 @@ static void warn_without_rate(struct builder *b, const struct expanded *classes,
 			{"exceed", c->exceed.set, c->exceed.pos},
 		};
 
-		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys) && !is_written(&c->rate) && !c->per.pos.line; j++)
-			if (keys[j].set)
+		for (size_t j = 0; j < sizeof(keys) / sizeof(*keys); j++)
+			if (without && keys[j].set)
 				diag_warning(b->d, keys[j].pos, "no-effect",
 					     "\"%s\" has no effect: class \"%s\" has no rate", keys[j].key,
 					     c->name.s ? c->name.s : "");
@@ -498,7 +501,7 @@ static void check_policy(struct builder *b, const struct w_policy *w, const stru
 	require_key_rates(b, e->classes, e->n_classes);
 	if (htb)
 		warn_without_queue(b, e->classes, e->n_classes);
-	else
+	else if (w->type.set)
 		warn_without_rate(b, e->classes, e->n_classes);
 	if (e->whole && w->dflt.s && strcmp(w->dflt.s, "pass") != 0)
 		dflt = names_resolve(&e->names, b->d, w->dflt.pos, w->dflt.s); /* found again per hook */
@@ -511,6 +514,7 @@ static void build_policies(struct builder *b)
 	struct expander *e = expand_new(b->a, b->d, b->p);
 
 	b->policies.kind = "policy";
+	b->policies.hushed = b->p->unread.policies;
 	for (size_t i = 0; i < b->p->policies.n; i++) {
 		const struct w_policy *w = &b->p->policies.v[i];
 		struct policy_in_use *use = arena_new_of(b->a, struct policy_in_use);
@@ -712,9 +716,11 @@ static const char *missing_way(const struct model_hook *h, const struct w_rate *
 }
 
 /* A rate that could not be read was told; so was a share of none. */
-static void require_rate(struct builder *b, const struct model_hook *h, const struct w_class *w)
+static void require_rate(struct builder *b, const struct model_hook *h, const struct expanded *e)
 {
-	if (in_direction(h, &w->rate)->pos.line)
+	const struct w_class *w = &e->keys;
+
+	if (in_direction(h, &w->rate)->pos.line || e->incomplete)
 		return;
 	diag_error(b->d, w->pos, "missing-rate", "class \"%s\" needs a rate%s, as every class of htb does",
 		   w->name.s ? w->name.s : "", missing_way(h, &w->rate));
@@ -729,7 +735,7 @@ static void build_htb(struct builder *b, const struct model_hook *h, const struc
 	const struct w_u64 *quantum = w->quantum.set ? &w->quantum : &p->quantum;
 	const struct w_leaf *leaf = w->leaf.set ? &w->leaf : &p->leaf;
 
-	require_rate(b, h, w);
+	require_rate(b, h, e);
 	c->mtu = w->mtu.set ? (uint32_t)w->mtu.v : HTB_MTU;
 	c->ceil_pos = c->rate_pos;
 	c->ceil_Bps = class_rate(b, h, &w->ceil, c->parent->ceil_Bps, &c->ceil_pos);
@@ -811,6 +817,7 @@ static struct model_class *build_class(struct builder *b, struct model_hook *h, 
 		build_police(c, w);
 	c->remark = w->remark;
 	c->match = w->match;
+	c->incomplete = e->incomplete;
 	c->children = arena_array(b->a, e->n_children, sizeof(*c->children));
 	for (size_t i = 0; i < e->n_children; i++)
 		c->children[c->n_children++] = build_class(b, h, l, c, &e->children[i], p);
@@ -882,7 +889,7 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	if (!use)
 		return NULL;
 	e = use->expanded;
-	if (!e->whole) /* told; what is left of it says nothing */
+	if (!e->whole || !e->written->type.set) /* told; what is left of it says nothing */
 		return NULL;
 	if (b->n_classes + e->n_all > HOOK_CLASSES_MAX) {
 		diag_error(b->d, w->pos, "too-many-classes", "the interfaces together have more than %u classes",
@@ -890,6 +897,7 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 		return NULL;
 	}
 	b->n_classes += e->n_all;
+	b->rate_broken = false;
 	require_side(b, iface, use, w);
 
 	h = arena_new_of(b->a, struct model_hook);
@@ -898,7 +906,7 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	h->side = iface->side;
 	h->up = is_up(iface->side, dir);
 	h->policy = w->policy.s;
-	h->type = e->written->type.set ? (enum policy_type)e->written->type.v : POLICY_POLICE;
+	h->type = (enum policy_type)e->written->type.v;
 	h->engine = e->written->engine.set  ? (enum engine)e->written->engine.v
 		    : h->type == POLICY_EDT ? ENGINE_FQ
 					    : ENGINE_AUTO;
@@ -916,6 +924,7 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 		h->root->children[h->root->n_children++] =
 			build_class(b, h, &iface->link, h->root, &e->classes[i], e->written);
 	h->dflt = e->written->dflt.s ? find_class(h, e->written->dflt.s) : NULL;
+	h->dflt_known = h->dflt || (e->written->dflt.s && !strcmp(e->written->dflt.s, "pass"));
 	return h;
 }
 

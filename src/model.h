@@ -96,6 +96,7 @@ struct model_class {
 	struct w_remark remark;
 	struct model_per per;
 	struct match_list match; /* n 0 for the root and for a class that is only a default */
+	bool incomplete;         /* a template of it is missing, which was told; never in a model without errors */
 };
 
 /* A policy as it applies in one direction of one interface entry. */
@@ -112,6 +113,7 @@ struct model_hook {
 	struct model_class **classes; /* all but the root, depth first in the order of the file; n_classes of them */
 	size_t n_classes;
 	struct model_class *dflt; /* NULL: pass. In htb always a class without children */
+	bool dflt_known;          /* false: what was written is none, which was told */
 	bool via_ifb;             /* htb on ingress: shaped on an ifb */
 	bool shards;              /* htb: a tree for each queue of the device, where it has several */
 	struct pos shards_pos;    /* where that is written */

@@ -63,7 +63,7 @@ void *names_resolve(const struct names *n, struct diag *d, struct pos pos, const
 	void *thing = names_find(n, name);
 	const char *close;
 
-	if (thing)
+	if (thing || n->hushed)
 		return thing;
 	close = diag_full(d) ? NULL : text_closest(name, n->sorted, n->all.n);
 	if (close)

@@ -15,6 +15,7 @@ struct name {
 
 struct names {
 	const char *kind; /* "set", for messages */
+	bool hushed;      /* some could not be read, which was told: nobody is to blame for using one that is missing */
 	struct {
 		VEC(struct name);
 	} all;
@@ -27,7 +28,7 @@ void names_add(struct arena *a, struct names *n, const char *name, void *thing);
 void names_seal(struct arena *a, struct names *n);
 /* NULL if there is none. */
 void *names_find(const struct names *n, const char *name);
-/* The same, and tells d what it might have meant. */
+/* The same, and tells d what it might have meant, unless hushed. */
 void *names_resolve(const struct names *n, struct diag *d, struct pos pos, const char *name);
 
 #endif

@@ -238,6 +238,9 @@ struct w_forward {
 
 struct policy {
 	bool cut; /* a file could not be read to its end, which was told: names may be missing because of that */
+	struct {
+		bool sets, services, templates, policies, others;
+	} unread; /* such a section, or a name in it, could not be read, which was told: the same */
 	struct w_u64 version;
 	struct {
 		struct pos pos;

@@ -387,15 +387,20 @@ static void read_classes(struct bind *b, const struct node *n, void *field, cons
 /* A section is a map from names to things; read puts one more into the policy. */
 struct section {
 	const struct bind_name *name;
+	size_t unread; /* offset of that flag in struct policy */
 	void (*read)(struct bind *b, const struct node_pair *pair, struct w_text name, struct policy *p);
 };
+
+#define UNREAD(section) offsetof(struct policy, unread.section)
 
 static void read_section(struct bind *b, const struct node *n, void *field, const void *how)
 {
 	const struct section *section = how;
 	struct policy unused = {0}; /* takes what is written a second time */
+	bool *unread = (bool *)((char *)field + section->unread);
 
 	if (n->kind != NODE_MAP) {
+		*unread = true;
 		bind_expected(b, n, arena_printf(b->arena, "a map in which each key is %s", section->name->what));
 		return;
 	}
@@ -405,11 +410,13 @@ static void read_section(struct bind *b, const struct node *n, void *field, cons
 		const char *why;
 		char buf[TEXT_MAX];
 
-		if (strstr(pair->key, "${"))
+		if (strstr(pair->key, "${")) {
+			*unread = true;
 			diag_error(b->diag, pair->pos, "var-in-key", "a variable cannot stand in a key");
-		else if (section->name->check(pair->key, &why))
+		} else if (section->name->check(pair->key, &why)) {
 			diag_error(b->diag, pair->pos, "bad-name", "%s is not %s: %s", text_quote(buf, pair->key),
 				   section->name->what, why);
+		}
 		section->read(b, pair, name, pair->again ? &unused : field);
 	}
 }
@@ -509,7 +516,7 @@ static void read_set(struct bind *b, const struct node_pair *pair, struct w_text
 }
 
 static const struct bind_name set_key = {"the name of a set", text_name, NULL};
-static const struct section sets_section = {&set_key, read_set};
+static const struct section sets_section = {&set_key, UNREAD(sets), read_set};
 
 /* ---- services -------------------------------------------------------------------------------------------------- */
 
@@ -565,7 +572,7 @@ static void read_service(struct bind *b, const struct node_pair *pair, struct w_
 }
 
 static const struct bind_name service_key = {"the name of a service", text_name, NULL};
-static const struct section services_section = {&service_key, read_service};
+static const struct section services_section = {&service_key, UNREAD(services), read_service};
 
 /* ---- templates ------------------------------------------------------------------------------------------------- */
 
@@ -578,7 +585,7 @@ static void read_template(struct bind *b, const struct node_pair *pair, struct w
 	bind_map(b, pair->value, &template_keys, &t->keys, pair->pos);
 }
 
-static const struct section templates_section = {&template_name, read_template};
+static const struct section templates_section = {&template_name, UNREAD(templates), read_template};
 
 /* ---- schedules ------------------------------------------------------------------------------------------------- */
 
@@ -653,7 +660,7 @@ static void read_schedule(struct bind *b, const struct node_pair *pair, struct w
 	bind_map(b, pair->value, &schedule_keys, NULL, pair->pos);
 }
 
-static const struct section schedules_section = {&schedule_name, read_schedule};
+static const struct section schedules_section = {&schedule_name, UNREAD(others), read_schedule};
 
 /* ---- policies -------------------------------------------------------------------------------------------------- */
 
@@ -765,7 +772,7 @@ static void read_policy(struct bind *b, const struct node_pair *pair, struct w_t
 	b->owner = 0;
 }
 
-static const struct section policies_section = {&policy_name, read_policy};
+static const struct section policies_section = {&policy_name, UNREAD(policies), read_policy};
 
 /* ---- interfaces ------------------------------------------------------------------------------------------------ */
 
@@ -879,7 +886,7 @@ static void read_interface(struct bind *b, const struct node_pair *pair, struct 
 	bind_map(b, pair->value, &interface_keys, i, pair->pos);
 }
 
-static const struct section interfaces_section = {&if_names, read_interface};
+static const struct section interfaces_section = {&if_names, UNREAD(others), read_interface};
 
 /* ---- forward --------------------------------------------------------------------------------------------------- */
 
