@@ -27,6 +27,7 @@ struct checker {
 	const struct model *m;
 	struct arena *a;                           /* until the check ends */
 	const struct model_forwarding *forwarding; /* whose rules are looked at; NULL: a policy's classes */
+	bool beyond_tc;                            /* the hook that is looked at asks for what act_police cannot do */
 };
 
 static bool same_pos(struct pos a, struct pos b)
@@ -180,10 +181,13 @@ static void look_at_burst(struct checker *k, const struct model_class *c, uint64
 	}
 }
 
+/* One that was written: that of a tiny rate is small by default, and nothing can be done. */
 static void check_burst(struct checker *k, const struct model_hook *h, const struct model_class *c)
 {
 	uint64_t of_key = (uint64_t)((unsigned __int128)c->per.rate_Bps * c->per.burst_ns / NS_PER_S);
 
+	if (same_pos(c->burst_pos, c->pos))
+		return;
 	if (c->rate_Bps)
 		look_at_burst(k, c, c->rate_Bps, c->burst);
 	if (c->per.rate_Bps && h->type == POLICY_POLICE)
@@ -201,6 +205,8 @@ static bool exceeds_ticks(uint64_t bytes, uint64_t Bps)
 static void check_burst_time(struct checker *k, const struct model_hook *h, const struct model_class *c)
 {
 	if (h->engine == ENGINE_BPF || !exceeds_ticks(c->burst, c->rate_Bps))
+		return;
+	if (h->engine == ENGINE_AUTO && k->beyond_tc)
 		return;
 	diag_error(k->d, c->burst_pos, "bad-burst",
 		   "the burst of \"%s\" is more than 274 s of its rate, which is what act_police can hold; use engine: "
@@ -395,10 +401,23 @@ static void check_ecn(struct checker *k, const struct model_hook *h)
 		     text_format_time(ecn, h->ecn_ns), text_format_time(horizon, h->horizon_ns));
 }
 
+/* With engine auto it is the program's on every kernel then. */
+static bool is_beyond_tc(const struct model_hook *h)
+{
+	for (size_t i = 0; i < h->n_classes; i++) {
+		const struct model_class *c = h->classes[i];
+
+		if (c->per.key || c->exceed == EXCEED_DSCP || (c->conform == CONFORM_CONTINUE && rated_above(c)))
+			return true;
+	}
+	return false;
+}
+
 static void check_hook(struct checker *k, const struct model_hook *h)
 {
 	if (!h)
 		return;
+	k->beyond_tc = is_beyond_tc(h);
 	if (h->type == POLICY_EDT)
 		check_ecn(k, h);
 	check_class(k, h, h->root, checks[h->type].root);
@@ -620,7 +639,8 @@ static void check_unused(struct checker *k)
 	for (size_t i = 0; i < p->templates.n; i++)
 		warn_unused(k, &u.templates, &p->templates.v[i].name, "template", "class");
 	for (size_t i = 0; i < p->policies.n; i++)
-		warn_unused(k, &u.policies, &p->policies.v[i].name, "policy", "interface");
+		warn_unused(k, &u.policies, &p->policies.v[i].name, "policy",
+			    "interface, so its rates and matches were not checked against each other");
 }
 
 /* Of every interface entry: do forwarding rules have their side from it? It may be there for that alone. */

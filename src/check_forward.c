@@ -23,7 +23,7 @@ static void check_mode(struct checker *k, const struct model_forward *f)
 			   "mode peer is possible on ingress only: the kernel hands a packet that is being sent to no "
 			   "peer");
 	if (f->has_nexthop && f->mode != FORWARD_NEIGH)
-		diag_error(k->d, f->nexthop_pos, "no-effect",
+		diag_error(k->d, f->nexthop_pos, "wrong-mode",
 			   "\"nexthop\" belongs to mode neigh: no other mode asks for a neighbour");
 	if (f->mode == FORWARD_CLONE && f->on_miss == ON_MISS_DROP)
 		diag_warning(k->d, f->mode_pos, "no-effect",

@@ -33,6 +33,7 @@ struct build {
 	struct arena *a, *scratch;
 	struct diag *d;
 	const struct model_hook *h;
+	const struct model_forwarding *forwarding; /* whose hook it is; NULL: a policy's */
 	struct rules *out;
 	struct {
 		VEC(struct rule);
@@ -323,7 +324,11 @@ static void absorb(struct build *b, struct dnf *x)
 
 static void too_many(struct build *b, struct pos pos, const char *how_many)
 {
-	if (!b->over)
+	if (!b->over && b->forwarding)
+		diag_error(b->d, pos, "too-many-rules",
+			   "with this match the forwarding rules of \"%s\" need %s rules, a hook takes at most %d",
+			   b->forwarding->ifname, how_many, RULES_MAX);
+	else if (!b->over)
 		diag_error(b->d, pos, "too-many-rules",
 			   "with this match policy \"%s\" needs %s rules, a hook takes at most %d", b->h->policy,
 			   how_many, RULES_MAX);
@@ -851,8 +856,12 @@ static void share_bits(struct build *b, struct rules *r)
 struct rules *rules_build(struct arena *a, struct diag *d, const struct model *m, const struct model_hook *h)
 {
 	struct build b = {.a = a, .scratch = arena_new(), .d = d, .h = h, .out = arena_new_of(a, struct rules)};
-	struct dnf all = everything(&b), protected = list_under(&b, &all, &m->protect, NULL);
+	struct dnf all = everything(&b), protected;
 
+	for (size_t i = 0; i < m->n_forwardings; i++)
+		if (m->forwardings[i].hook == h)
+			b.forwarding = &m->forwardings[i];
+	protected = list_under(&b, &all, &m->protect, NULL);
 	add_rules(&b, &protected, NULL);
 	for (size_t i = 0; i < h->root->n_children && !b.over; i++)
 		add_class(&b, &all, h->root->children[i]);

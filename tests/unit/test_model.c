@@ -595,6 +595,31 @@ static void test_bursts_at_the_limit(void **state)
 	       "bad-burst", true);
 	expect(PASS "    engine: bpf\n", "      - {name: a, rate: 8mbit, burst: 275s, match: [{dscp: ef}]}\n",
 	       "bad-burst", false);
+	/* a default that has to be small: nobody wrote it */
+	expect(PASS, "      - {name: a, rate: 1kbit, match: [{dscp: ef}]}\n", "small-burst", false);
+	expect(PASS "    rate: 1kbit\n", "      - {name: a, match: [{dscp: ef}]}\n", "small-burst", false);
+	expect(PASS "    rate: 1kbit\n    burst: 32kb\n", "      - {name: a, match: [{dscp: ef}]}\n", "small-burst",
+	       true);
+}
+
+/* What act_police cannot do is the program's, whose bursts have no bound. */
+static void test_long_bursts_of_engine_auto(void **state)
+{
+#define LONG_BURST "      - {name: a, rate: 8mbit, burst: 275s, match: [{dscp: ef}]}\n"
+	(void)state;
+	expect(PASS, LONG_BURST, "bad-burst", true);
+	expect(PASS, LONG_BURST "      - {name: b, rate: 8mbit, exceed: pass, match: [{dscp: cs1}]}\n", "bad-burst",
+	       true);
+	expect(PASS, LONG_BURST "      - {name: b, rate: 8mbit, conform: continue, match: [{dscp: cs1}]}\n",
+	       "bad-burst", true);
+	expect(PASS, LONG_BURST "      - {name: b, per: {key: src, rate: 1mbit}, match: [{dscp: cs1}]}\n", "bad-burst",
+	       false);
+	expect(PASS, LONG_BURST "      - {name: b, rate: 8mbit, exceed: {dscp: le}, match: [{dscp: cs1}]}\n",
+	       "bad-burst", false);
+	expect(PASS "    rate: 20mbit\n    burst: 275s\n",
+	       "      - {name: b, rate: 8mbit, conform: continue, match: [{dscp: cs1}]}\n", "bad-burst", false);
+	expect(PASS "    engine: tc\n",
+	       LONG_BURST "      - {name: b, per: {key: src, rate: 1mbit}, match: [{dscp: cs1}]}\n", "bad-burst", true);
 }
 
 static void test_reach(void **state)
@@ -939,6 +964,7 @@ int main(void)
 		cmocka_unit_test(test_a_large_policy_is_quick),
 		cmocka_unit_test(test_rates_at_the_limit),
 		cmocka_unit_test(test_bursts_at_the_limit),
+		cmocka_unit_test(test_long_bursts_of_engine_auto),
 		cmocka_unit_test(test_reach),
 		cmocka_unit_test(test_swallowed),
 		cmocka_unit_test(test_never_matches),
