@@ -116,7 +116,6 @@ struct pins *pins_open(const char *pin_dir, char *why, size_t size)
 		(void)snprintf(why, size, "cannot make %s: %s", dir, strerror(err));
 		goto fail;
 	}
-	remove_unfinished(dir);
 	p = xcalloc(1, sizeof(*p));
 	p->mount = xstrdup(pin_dir);
 	p->dir = xstrdup(dir);
@@ -130,7 +129,10 @@ fail:
 int pins_lock(struct pins *p)
 {
 	p->lock = file_lock_dir(p->dir);
-	return p->lock < 0 ? p->lock : 0;
+	if (p->lock < 0)
+		return p->lock;
+	remove_unfinished(p->dir);
+	return 0;
 }
 
 static void unlock(struct pins *p)

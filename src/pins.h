@@ -12,11 +12,11 @@
 
 struct pins;
 
-/* Opens (creating, mounting) the directory, and removes what whoever died in pins_replace left there: nobody else may
- * have it open. NULL with errno and a sentence in why. */
+/* Opens (creating, mounting) the directory. NULL with errno and a sentence in why. */
 struct pins *pins_open(const char *pin_dir, char *why, size_t size);
 void pins_close(struct pins *p);
-/* No other process can do this until pins_close or pins_remove_all. 0; -EWOULDBLOCK: one has; -errno. */
+/* No other process can do this until pins_close or pins_remove_all. Removes what whoever died in pins_replace left
+ * there. 0; -EWOULDBLOCK: one has; -errno. */
 int pins_lock(struct pins *p);
 
 /* fd of a pinned map by its path below the directory; cached, stays the pins'. -errno. */
