@@ -544,12 +544,13 @@ goes_round()
 }
 check "a loop is cut off and counted" goes_round
 
-# One packet of c1 is dropped and counted, and not forwarded by the stack, which does so while the rule is off.
+# Packets of c1 are dropped and counted, and not forwarded by the stack, which does so while the rule is off. Three, as with
+# on-miss: pass the first would be held, too, until the neighbour answers.
 dropped() # ADDRESS RULE REASON
 {
 	local before
 	before=$(rule "$2" "missed.$3")
-	past_stack fails at c1 ping -n -q -c 1 -W 1 "$1" || return
+	past_stack fails at c1 ping -n -q -c 3 -i 0.1 -W 1 "$1" || return
 	[ "$(rule "$2" "missed.$3")" -gt "$before" ] || return
 	ctl q forward off "$2" >/dev/null
 	through_stack at c1 ping -n -q -c 1 -W 5 "$1" || return
