@@ -3,7 +3,8 @@
 #
 # What a host hands from one container to another: routed by the stack, and by forwarding rules of each mode. Packets a second
 # (UDP of 60 bytes, send, hand over and receive on one processor; the container drops them as they arrive, or its answers would
-# be most of what is measured) and round trips, of UDP and TCP, with both ends on one processor and where the scheduler puts them.
+# be most of what is measured) and round trips, of UDP and TCP, with both ends on one processor, where the scheduler puts them, and
+# on one processor that hands over BENCH_LOAD (250,000) other packets a second as well, in bursts: hosts are rarely idle.
 # What mode ingress hands over is routed all the same.
 #
 # All modes are set up side by side. In each of BENCH_ROUNDS (20) rounds every one has its turn, another one first each time, for
@@ -17,9 +18,10 @@ rounds=${BENCH_ROUNDS:-20}
 seconds=${BENCH_SECONDS:-0.3}
 rr=${top_builddir:-.}/bench/rr
 modes=(stack egress ingress neigh peer)
-kinds=(udp-pinned udp-free tcp-pinned tcp-free)
-declare -A words=([udp-pinned]="UDP, one processor" [udp-free]="UDP, any processor"
-	[tcp-pinned]="TCP, one processor" [tcp-free]="TCP, any processor")
+load=${BENCH_LOAD:-250000}
+kinds=(udp-pinned udp-free udp-busy tcp-pinned tcp-free tcp-busy)
+declare -A words=([udp-pinned]="UDP, one processor" [udp-free]="UDP, any processor" [udp-busy]="UDP, one busy processor"
+	[tcp-pinned]="TCP, one processor" [tcp-free]="TCP, any processor" [tcp-busy]="TCP, one busy processor")
 
 mac() # NS IFNAME
 {
@@ -76,6 +78,26 @@ drop_all() # NS IFNAME
 	at "$1" tc filter add dev "$2" ingress bpf direct-action bytecode "1,6 0 0 2"
 }
 
+# The same of what flood sends: UDP from port 9.
+drop_flood() # NS IFNAME
+{
+	at "$1" tc qdisc add dev "$2" clsact || return
+	at "$1" tc filter add dev "$2" ingress bpf direct-action \
+		bytecode "6,48 0 0 23,21 0 3 17,40 0 0 34,21 0 1 9,6 0 0 2,6 0 0 4294967295"
+}
+
+# Packets from container a to b.
+send() # MODE SECONDS [RATE]
+{
+	local to=va
+	if [ "$1" = egress ]; then
+		to=$(mac "$1-b" eth0)
+	else
+		to=$(mac "$1-host" va)
+	fi
+	at "$1-a" taskset -c 0 "$flood" eth0 "$to" 10.1.0.2 10.2.0.2 100 "${@:2}"
+}
+
 note() # MODE FIGURE VALUE: of this round
 {
 	echo "$i $1 $2 $3" >>"$dir/figures"
@@ -84,15 +106,10 @@ note() # MODE FIGURE VALUE: of this round
 # Packets a second that container b got.
 measure_pps() # MODE
 {
-	local before after out to=va
+	local before after out
 	drop_all "$1-b" eth0 || return
 	before=$(received "$1")
-	if [ "$1" = egress ]; then
-		to=$(mac "$1-b" eth0)
-	else
-		to=$(mac "$1-host" va)
-	fi
-	out=$(at "$1-a" taskset -c 0 "$flood" eth0 "$to" 10.1.0.2 10.2.0.2 100 "$seconds") || return
+	out=$(send "$1" "$seconds") || return
 	after=$(received "$1")
 	at "$1-b" tc qdisc del dev eth0 clsact
 	note "$1" pps "$(awk -v n="$((after - before))" -v s="${out#* }" 'BEGIN { printf "%d", n / s }')"
@@ -108,9 +125,20 @@ measure_generator()
 
 measure_trips() # MODE KIND
 {
-	local trips half most port=10 pinned=()
-	[[ $2 != *-pinned ]] || pinned=(taskset -c 0) port=9
+	local trips half most port=10 pinned=() pid=
+	[[ $2 == *-free ]] || pinned=(taskset -c 0) port=9
+	if [[ $2 == *-busy ]]; then
+		drop_flood "$1-b" eth0 || return
+		send "$1" "$(jq -n "$seconds / 2 + 0.2")" "$load" >"$dir/load" &
+		pid=$!
+		sleep 0.1
+	fi
 	read -r trips half most < <(at "$1-a" "${pinned[@]}" "$rr" "${2%-*}" 10.2.0.2 "$port" "$(jq -n "$seconds / 2")") || return
+	if [ -n "$pid" ]; then
+		wait "$pid" || return
+		at "$1-b" tc qdisc del dev eth0 clsact
+		note "$1" "$2-load" "$(awk '{ printf "%d", $1 / $2 }' "$dir/load")"
+	fi
 	note "$1" "$2-trips" "$trips"
 	note "$1" "$2-p50" "$half"
 	note "$1" "$2-p99" "$most"
@@ -173,6 +201,7 @@ for m in "${modes[@]}"; do
 		row "round trips a second, ${words[$kind]}" "$m" "$(jq -n "$(of_mode "$m" "$kind-trips") | round")" ""
 		row "their median" "$m" "$(of_mode "$m" "$kind-p50")" "us, ${words[$kind]}"
 		row "99 of 100 within" "$m" "$(of_mode "$m" "$kind-p99")" "us, ${words[$kind]}"
+		[[ $kind != *-busy ]] || row "beside packets a second" "$m" "$(of_mode "$m" "$kind-load")" "${words[$kind]}"
 	done
 done
 for m in "${modes[@]:1}"; do

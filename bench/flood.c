@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * flood IFNAME MAC SOURCE DESTINATION PORTS SECONDS: UDP packets of 60 bytes out of an interface as fast as they go,
- * past its queue, to ports 1 to PORTS in turn (source port 9). Prints how many went, and in how many seconds.
+ * flood IFNAME MAC SOURCE DESTINATION PORTS SECONDS [RATE]: UDP packets of 60 bytes out of an interface as fast as they
+ * go, or so many a second in bursts of 64, past its queue, to ports 1 to PORTS in turn (source port 9). Prints how many
+ * went, and in how many seconds.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -89,24 +90,34 @@ static int open_socket(const char *ifname)
 	return fd;
 }
 
+/* Until as many are due as were sent. */
+static void keep_to(double rate, double start, uint64_t sent)
+{
+	double due = start + (double)sent / rate;
+	struct timespec t = {.tv_sec = (time_t)due, .tv_nsec = (long)((due - (double)(time_t)due) * 1e9)};
+
+	(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL); /* cut short: catches up */
+}
+
 int main(int argc, char **argv)
 {
 	static struct frame frames[BATCH];
 	static struct mmsghdr messages[BATCH];
 	static struct iovec iov[BATCH];
 	uint32_t ports, port = 0;
-	double seconds, start, took;
+	double seconds, start, took, rate;
 	uint64_t sent = 0;
 	int fd;
 
-	if (argc != 7) {
-		(void)fprintf(stderr, "usage: flood IFNAME MAC SOURCE DESTINATION PORTS SECONDS\n");
+	if (argc != 7 && argc != 8) {
+		(void)fprintf(stderr, "usage: flood IFNAME MAC SOURCE DESTINATION PORTS SECONDS [RATE]\n");
 		return 2;
 	}
 	ports = (uint32_t)strtoul(argv[5], NULL, 10);
 	seconds = strtod(argv[6], NULL);
-	if (!ports || ports > 65535 || !(seconds > 0)) {
-		(void)fprintf(stderr, "flood: 1 to 65535 ports, some seconds\n");
+	rate = argc == 8 ? strtod(argv[7], NULL) : 0;
+	if (!ports || ports > 65535 || !(seconds > 0) || !(rate >= 0)) {
+		(void)fprintf(stderr, "flood: 1 to 65535 ports, some seconds, so many a second\n");
 		return 2;
 	}
 	fd = open_socket(argv[1]);
@@ -128,6 +139,8 @@ int main(int argc, char **argv)
 		if (n < 0 && errno != ENOBUFS)
 			err(1, "sendmmsg");
 		sent += n > 0 ? (uint64_t)n : 0;
+		if (rate > 0)
+			keep_to(rate, start, sent);
 		took = now() - start;
 	} while (took < seconds);
 	(void)printf("%llu %.6f\n", (unsigned long long)sent, took);
