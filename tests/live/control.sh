@@ -146,11 +146,9 @@ check "plan is empty" plan_is_empty a
 
 # Many signals during a reload that takes its time are one more, or two, and do not keep it from hearing others.
 daemon_dir h
-rows=20000 signals=300
-is_emulated && rows=1000 signals=60
 {
 	printf 'version: 1\nsets:\n  many:\n    elements:\n'
-	for ((i = 1; i <= rows; i++)); do
+	for i in {1..20000}; do
 		echo "      - 10.$((i >> 16)).$((i >> 8 & 255)).$((i & 255))"
 	done
 	cat <<-'END'
@@ -167,13 +165,13 @@ reloads()
 	grep -c 'reload: [0-9]* change' "$dir/h/log"
 }
 check "qosd starts with a large set" start_qosd h wan
-for ((i = 0; i < signals; i++)); do
+for i in {1..300}; do
 	kill -HUP "${pid_of[h]}"
 	sleep 0.001
 done
-check "in many SIGHUP a client is answered" exits 0 timeout 20 "$qosctl" --run-dir "$dir/h/run" show interfaces
+check "in three hundred SIGHUP a client is answered" exits 0 timeout 20 "$qosctl" --run-dir "$dir/h/run" show interfaces
 check "and SIGTERM heard" stop_qosd h
-check "they were few reloads" between "$(reloads)" 1 $((signals / 3))
+check "they were few reloads" between "$(reloads)" 1 100
 
 # The ends.
 check "SIGTERM: exit status 0" stop_qosd a
