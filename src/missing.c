@@ -7,7 +7,7 @@
 
 #include "tc_qdisc.h"
 
-/* A device that queues for a hook, or whose clsact its programs stand on. */
+/* A device that queues for a hook. */
 struct device {
 	int ifindex;
 	const struct plan_hook *hook;
@@ -31,14 +31,9 @@ static bool is_tree(const struct plan_hook *h)
 	return h->hook->type == POLICY_HTB;
 }
 
-static bool is_there(const struct plan_hook *h)
-{
-	return h->ifindex && !*h->refused;
-}
-
 static bool queues(const struct plan_hook *h)
 {
-	return h->hook && is_there(h) && (h->engine == ENGINE_FQ || is_tree(h));
+	return h->hook && h->ifindex && (h->engine == ENGINE_FQ || is_tree(h));
 }
 
 static int device_of(const struct plan *plan, const struct plan_hook *h)
@@ -49,7 +44,7 @@ static int device_of(const struct plan *plan, const struct plan_hook *h)
 bool missing_can_be(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->hooks.n; i++)
-		if (is_there(&plan->hooks.v[i]))
+		if (plan->hooks.v[i].ifindex)
 			return true;
 	return false;
 }
@@ -194,7 +189,7 @@ int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct
 
 		if (device)
 			look_at(&r, h, device, out);
-		if (is_there(h))
+		if (h->ifindex)
 			look_at_clsact(&r, h, h->ifindex, out);
 		if (device && device != h->ifindex) /* an ifb, where it is classified */
 			look_at_clsact(&r, h, device, out);
