@@ -41,7 +41,8 @@ static int device_of(const struct plan *plan, const struct plan_hook *h)
 	return is_tree(h) ? plan_htb_device(plan, h, NULL) : h->ifindex;
 }
 
-bool missing_can_be(const struct plan *plan)
+/* Where no interface is there, there is nothing to read. */
+static bool can_be(const struct plan *plan)
 {
 	for (size_t i = 0; i < plan->hooks.n; i++)
 		if (plan->hooks.v[i].ifindex)
@@ -178,7 +179,7 @@ int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct
 	int err = 0;
 
 	*out = (struct missing){0};
-	if (!missing_can_be(plan))
+	if (!can_be(plan))
 		return 0;
 	collect(&r, plan);
 	if (r.places.n)

@@ -19,8 +19,6 @@ struct missing {
 	VEC(struct missing_qdisc);
 };
 
-/* Does any hook of the plan depend on qdiscs that are looked at? If not there is nothing to read. */
-bool missing_can_be(const struct plan *plan);
 /* Fills out, in the order of the plan. 0 or -errno; then out is empty. */
 int missing_read(struct arena *a, struct nl *nl, const struct plan *plan, struct missing *out);
 
