@@ -209,9 +209,12 @@ __noinline int return_to(struct act *a, __u32 number)
 {
 	const struct qosd_class_conf *c = bpf_map_lookup_elem(&conf, &number);
 	struct qosd_class_clock *k = bpf_map_lookup_elem(&clock, &number);
+	struct qosd_class_stats *s = bpf_map_lookup_elem(&stats, &number);
 
 	if (a && c && k && c->kind == QOSD_KIND_EDT)
 		edt_unbook(&k->last_ns, class_cost(c, a->wire.bytes));
+	if (a && s && hook.paces)
+		s->above_packets += a->wire.packets;
 	return 0;
 }
 

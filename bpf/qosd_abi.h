@@ -11,7 +11,7 @@
 #include <linux/types.h>
 #endif
 
-#define QOSD_ABI 3
+#define QOSD_ABI 4
 
 #define QOSD_RULES_MAX    512 /* rules a hook: bits of a row; a run of rules has one bit */
 #define QOSD_SETS_MAX     64  /* sets a daemon: slots of the outer maps */
@@ -162,6 +162,8 @@ struct qosd_class_stats {
 	/* EDT: of those dropped, what would have waited for the horizon. The others were over a rate. */
 	__u64 horizon_packets;
 	__u64 horizon_bytes;
+	/* EDT: of those not dropped here, what a class above has dropped, so that they do not depart. */
+	__u64 above_packets;
 };
 
 /* ---- keys --------------------------------------------------------------------------------------------------------
@@ -449,7 +451,7 @@ static_assert(sizeof(struct qosd_learned) == 24, "learned");
 static_assert(sizeof(struct qosd_set_conf) == 24, "set_conf");
 static_assert(sizeof(struct qosd_class_conf) == 64, "class_conf");
 static_assert(sizeof(struct qosd_class_clock) == 64, "class_clock");
-static_assert(sizeof(struct qosd_class_stats) == 88, "class_stats");
+static_assert(sizeof(struct qosd_class_stats) == 96, "class_stats");
 static_assert(sizeof(struct qosd_written) == 24, "written");
 static_assert(sizeof(struct qosd_key_conf) == 40, "key_conf");
 static_assert(sizeof(struct qosd_key_stats) == 64, "key_stats");

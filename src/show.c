@@ -403,8 +403,8 @@ static json_t *hook_head(const struct view *v, const struct plan_hook *h)
 
 /* The fields of struct qosd_class_stats, in its order. Where people look at more than counters, the first will do. */
 static const char *const class_counters[] = {
-	"packets",  "bytes",        "drop_packets", "drop_bytes",           "exceed_packets",    "exceed_bytes",
-	"delay_ns", "mark_packets", "mark_bytes",   "horizon_drop_packets", "horizon_drop_bytes"};
+	"packets",  "bytes",        "drop_packets", "drop_bytes",           "exceed_packets",     "exceed_bytes",
+	"delay_ns", "mark_packets", "mark_bytes",   "horizon_drop_packets", "horizon_drop_bytes", "above_drop_packets"};
 #define CLASS_COUNTERS      (sizeof(class_counters) / sizeof(class_counters[0]))
 #define POLICED_COUNTERS    6
 #define CLASSIFIED_COUNTERS 2
@@ -422,7 +422,8 @@ static void count_policer(uint64_t *counters, const struct tc_action_stats *poli
 /* Of packets that were given a departure time: how long each waits, on average, and how many were marked. */
 static void put_paced(json_t *j, const uint64_t *counters, size_t n)
 {
-	uint64_t departed = counters[0] - counters[2];
+	uint64_t dropped = counters[2] + counters[11];
+	uint64_t departed = counters[0] > dropped ? counters[0] - dropped : 0;
 
 	json_object_set_new(j, "delay_us", departed ? wire_count(counters[6] / departed / 1000) : json_null());
 	json_object_set_new(j, class_counters[7], wire_count(counters[7]));

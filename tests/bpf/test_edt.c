@@ -361,6 +361,9 @@ static void what_an_ancestor_drops_is_not_booked_below(void **state)
 	assert_int_equal(harness_stats(&h, 1).drop_packets, 0);
 	assert_int_equal(harness_stats(&h, 3).horizon_packets, 1);
 	assert_int_equal(harness_stats(&h, 1).delay_ns, 0);
+	assert_int_equal(harness_stats(&h, 1).above_packets, 1);
+	assert_int_equal(harness_stats(&h, 2).above_packets, 1);
+	assert_int_equal(harness_stats(&h, 3).above_packets, 0);
 }
 
 static void eight_levels(void **state)

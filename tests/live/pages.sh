@@ -67,9 +67,9 @@ check "it stays" exits 0 ctl a confirm
 # "When it is not running".
 at wan ping -q -c 1 -W 2 172.16.1.1 >/dev/null
 kill9_qosd a
-check "the bypass works without the daemon" bpftool map update pinned "$dir/a/pins/v3/bypass" key 0 0 0 0 value 1 0 0 0
+check "the bypass works without the daemon" bpftool map update pinned "$dir/a/pins/v4/bypass" key 0 0 0 0 value 1 0 0 0
 at wan ping -q -c 3 -i 0.2 -W 2 172.16.1.1 >/dev/null
-check "and off again" bpftool map update pinned "$dir/a/pins/v3/bypass" key 0 0 0 0 value 0 0 0 0
+check "and off again" bpftool map update pinned "$dir/a/pins/v4/bypass" key 0 0 0 0 value 0 0 0 0
 check "without bpftool, tc takes engine bpf out of the way" at router tc filter del dev wan0 ingress pref 20736
 if has_qdisc htb; then
 	check "and type htb" at router tc qdisc del dev wan0 root
