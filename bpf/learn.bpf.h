@@ -108,7 +108,7 @@ __noinline int learn_address(__u32 slot, const struct qosd_addr *addr, __u32 how
 	if (!how)
 		return 0;
 	key = *addr;
-	now = bpf_ktime_get_coarse_ns();
+	now = coarse_now();
 	known = bpf_map_lookup_elem(learned, &key);
 	if (known && !needs_refresh(known, sc, now, how, ifindex))
 		return may_wait_a_tick(sc);

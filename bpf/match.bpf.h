@@ -82,7 +82,7 @@ static __always_inline int is_fresh(const struct qosd_learned *l, const struct q
 	if (!sc->timeout_ns)
 		return 1;
 	if (!now)
-		now = bpf_ktime_get_coarse_ns();
+		now = coarse_now();
 	return (__s64)(now - l->last_ns) < (__s64)sc->timeout_ns;
 }
 

@@ -66,7 +66,7 @@ static __always_inline int has_exemption_left(void)
 	until = bpf_map_lookup_elem(&exempt_clock, &zero);
 	if (!until)
 		return 1;
-	now = bpf_ktime_get_coarse_ns();
+	now = coarse_now();
 	if (*until < now)
 		*until = now;
 	if (*until - now >= (__u64)QOSD_EXEMPT_BURST * hook.exempt_ns)

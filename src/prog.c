@@ -381,6 +381,7 @@ static int put_together(struct load *l, prog_map_fd map_fd, void *ctx)
 		/* fall through */
 	case PROG_CLASSIFY_NEIGHBOR:
 		err = err ? err : take_shared_maps(l->o, map_fd, ctx);
+		err = err ? err : bpf_map__set_autocreate(l->o->maps.jiffy_time, true);
 		err = err ? err : bpf_map__set_autocreate(l->o->maps.noted, l->spec->conf.learn_n > 0);
 		err = err ? err : bpf_map__set_autocreate(l->o->maps.exempt_clock, l->spec->kind == PROG_CLASSIFY);
 		err = err ? err : own_fence(l);
@@ -389,6 +390,7 @@ static int put_together(struct load *l, prog_map_fd map_fd, void *ctx)
 		err = take_forward_maps(l->o, map_fd, ctx);
 		err = err ? err : take_shared_maps(l->o, map_fd, ctx);
 		err = err ? err : bpf_map__set_autocreate(l->o->maps.routed, true);
+		err = err ? err : bpf_map__set_autocreate(l->o->maps.jiffy_time, true);
 		err = err ? err : own_tables(l, t);
 		break;
 	case PROG_CLASSIFY_WAN:
