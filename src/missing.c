@@ -77,7 +77,7 @@ static bool is_looked_at(const struct reader *r, const struct kobj *o)
 		return false;
 	if (o->qdisc.parent == TC_H_CLSACT)
 		return true;
-	d = bsearch(&key, r->devices.v, r->devices.n, sizeof(key), cmp_device);
+	d = r->devices.n ? bsearch(&key, r->devices.v, r->devices.n, sizeof(key), cmp_device) : NULL;
 	return d && (o->kind == KOBJ_QDISC || !is_tree(d->hook));
 }
 
@@ -87,7 +87,8 @@ static void collect(struct reader *r, const struct plan *plan)
 		if (queues(&plan->hooks.v[i]))
 			*vec_add(r->a, &r->devices) =
 				(struct device){device_of(plan, &plan->hooks.v[i]), &plan->hooks.v[i]};
-	qsort(r->devices.v, r->devices.n, sizeof(*r->devices.v), cmp_device);
+	if (r->devices.n)
+		qsort(r->devices.v, r->devices.n, sizeof(*r->devices.v), cmp_device);
 	for (size_t i = 0; i < plan->objects.n; i++)
 		if (is_looked_at(r, &plan->objects.v[i]))
 			vec_add(r->a, &r->places)->wanted = &plan->objects.v[i].qdisc;
