@@ -29,6 +29,7 @@ struct history {
 	bool rolled_back;
 	bool unlisted; /* in force is one that could not be added: current is 0 */
 	struct history_pending pending;
+	char boot_id[40]; /* of now */
 };
 
 /* ---- files: NUMBER.yaml with what is known about it in NUMBER.json, state.json --------------------------------------
@@ -72,8 +73,7 @@ static uint32_t number_of(const char *file, const char *end)
 	return strcmp(file, name) == 0 ? (uint32_t)number : 0;
 }
 
-/* False if it cannot be read. */
-static bool digest_file(const char *path, uint64_t *digest)
+static int digest_file(const char *path, uint64_t *digest)
 {
 	FILE *f = fopen(path, "re");
 	char *text = NULL;
@@ -81,7 +81,7 @@ static bool digest_file(const char *path, uint64_t *digest)
 	bool good;
 
 	if (!f)
-		return false;
+		return -errno;
 	do {
 		if (len == room) {
 			room = room ? room * 2 : 65536;
@@ -94,7 +94,7 @@ static bool digest_file(const char *path, uint64_t *digest)
 	*digest = digest_bytes(DIGEST_START, text, len);
 	free(text);
 	fclose(f);
-	return good;
+	return good ? 0 : -EIO;
 }
 
 static void copy_string(char *out, size_t size, const json_t *j)
@@ -148,7 +148,7 @@ static bool read_entry(struct history *h, uint32_t number)
 	meta_path(h, number, path);
 	j = json_load_file(path, 0, &error);
 	history_path(h, number, path);
-	if (!read_digest(j, &written) || !digest_file(path, &there) || there != written) {
+	if (!read_digest(j, &written) || digest_file(path, &there) < 0 || there != written) {
 		json_decref(j);
 		return false;
 	}
@@ -166,11 +166,13 @@ int history_check(const struct history *h, uint32_t number)
 	const struct history_entry *e = history_find(h, number);
 	char path[PATH_MAX];
 	uint64_t there;
+	int err;
 
 	if (!e)
 		return -ENOENT;
 	history_path(h, number, path);
-	return digest_file(path, &there) && there == e->digest ? 0 : -EBADMSG;
+	err = digest_file(path, &there);
+	return err == -ENOENT || (!err && there != e->digest) ? -EBADMSG : err;
 }
 
 /* The last one up to this number that was not gone back from. */
@@ -293,6 +295,8 @@ struct history *history_open(const char *state_dir, char *why, size_t size)
 
 	h->dir = xmalloc(len);
 	snprintf(h->dir, len, "%s/history", state_dir);
+	/* Once for all: a time must not seem to be over because there is no file descriptor left to ask with. */
+	(void)file_read_line(FILE_BOOT_ID, h->boot_id, sizeof(h->boot_id)); /* "" is that of no boot */
 	dir = opendir(h->dir);
 	if (!dir && errno == ENOENT)
 		return h;
@@ -547,11 +551,12 @@ int history_set_pending(struct history *h, uint32_t back_to, uint32_t seconds)
 
 	if (err)
 		return err;
+	/* Without it, a time of this boot would be taken for one of the next. */
+	if (!*h->boot_id)
+		return -ENOENT;
 	after.pending = (struct history_pending){
 		.pending = true, .back_to = back_to, .deadline_ms = boottime_ms() + (int64_t)seconds * 1000};
-	/* Without it, a time of this boot would be taken for one of the next. */
-	if (!file_read_line(FILE_BOOT_ID, after.pending.boot_id, sizeof(after.pending.boot_id)))
-		return -ENOENT;
+	memcpy(after.pending.boot_id, h->boot_id, sizeof(h->boot_id));
 	return change_state(h, &after);
 }
 
@@ -577,12 +582,11 @@ int history_went_back(struct history *h, uint32_t number)
 
 int64_t history_left_ms(const struct history *h)
 {
-	char boot_id[40];
 	int64_t left;
 
 	if (!h->pending.pending)
 		return -1;
-	if (!file_read_line(FILE_BOOT_ID, boot_id, sizeof(boot_id)) || strcmp(boot_id, h->pending.boot_id) != 0)
+	if (!*h->boot_id || strcmp(h->boot_id, h->pending.boot_id) != 0)
 		return 0;
 	left = h->pending.deadline_ms - boottime_ms();
 	return left < 0 ? 0 : left > SECONDS_MAX * 1000ll ? SECONDS_MAX * 1000ll : left;

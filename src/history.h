@@ -49,7 +49,7 @@ bool history_lacks_current(const struct history *h);
 const struct history_entry *history_previous(const struct history *h);
 /* Path of the entry's YAML, for model_load. */
 void history_path(const struct history *h, uint32_t number, char out[PATH_MAX]);
-/* Is the text still what was written? 0, -ENOENT, -EBADMSG. */
+/* Is the text still what was written? 0, -ENOENT, -EBADMSG, or -errno where it cannot be read now. */
 int history_check(const struct history *h, uint32_t number);
 
 /* These two say what the kernel has come to already. Where that cannot be written it is known until the daemon ends,

@@ -792,9 +792,12 @@ static struct reload_result *run_entry(struct shaper *s, uint32_t number)
 {
 	char path[PATH_MAX];
 	struct reload_result *r;
+	int err = history_check(s->history, number);
 
-	if (history_check(s->history, number) < 0)
+	if (err == -ENOENT || err == -EBADMSG)
 		return refuse("policy %u of the history is damaged", number);
+	if (err)
+		return refuse("policy %u of the history cannot be read: %s", number, strerror(-err));
 	history_path(s->history, number, path);
 	r = run(s, load(path), TO_GO_BACK);
 	if (r->exit == EXIT_INVALID)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -370,6 +371,30 @@ static void test_pending_nonsense(void **state)
 	history_close(h);
 }
 
+/* What is left does not depend on a file that can be opened, nor is an entry damaged that cannot be. */
+static void test_no_descriptors(void **state)
+{
+	struct history *h = open_history();
+	struct rlimit files, none;
+	int64_t left_ms;
+	int checked;
+
+	(void)state;
+	add(h, "one\n");
+	add(h, "two\n");
+	assert_int_equal(history_set_pending(h, 1, 60), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = files.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	left_ms = history_left_ms(h);
+	checked = history_check(h, 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	assert_in_range(left_ms, 50000, 60000);
+	assert_int_equal(checked, -EMFILE);
+	assert_int_equal(history_check(h, 1), 0);
+	history_close(h);
+}
+
 /* Damaged entries are named and left out; the others are as good as before. Their numbers stay taken. */
 static void test_damaged_entries(void **state)
 {
@@ -689,6 +714,7 @@ int main(void)
 		TEST(test_pending_is_over),
 		TEST(test_pending_of_another_boot),
 		TEST(test_pending_nonsense),
+		TEST(test_no_descriptors),
 		TEST(test_damaged_entries),
 		TEST(test_lost_way_back),
 		TEST(test_lost_what_was_gone_back_to),
