@@ -21,6 +21,7 @@
 
 #define TIMEOUT_S  10 /* for the whole request, and again for the whole answer */
 #define GROUPS_MAX 1024
+#define DEAF_MS    500 /* where the next client could not be accepted */
 
 struct client {
 	struct client *next;
@@ -39,7 +40,8 @@ struct ctl {
 	void *ctx;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	int fd;
-	struct event *listener;
+	struct event *listener, *again;
+	bool deaf;
 	struct client *clients;
 	const struct client *served; /* whose command is running */
 	unsigned n_clients, n_readers;
@@ -247,6 +249,30 @@ static struct client *client_new(struct ctl *ctl, int fd, const struct ucred *wh
 	return c;
 }
 
+/* The client stays in the queue and would wake us up for ever: we listen again in a moment. */
+static void rest(struct ctl *ctl, int err)
+{
+	static const struct timeval deaf = {.tv_usec = DEAF_MS * 1000};
+
+	if (err == EAGAIN || err == EINTR || err == ECONNABORTED)
+		return;
+	if (!ctl->deaf)
+		log_warning("cannot accept clients on the control socket: %s; trying again", strerror(err));
+	ctl->deaf = true;
+	if (event_add(ctl->again, &deaf) == 0)
+		(void)event_del(ctl->listener); /* cannot fail on what was added */
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct ctl *ctl = arg;
+
+	(void)fd;
+	(void)what;
+	if (ctl->listener && event_add(ctl->listener, NULL) < 0)
+		rest(ctl, ENOMEM);
+}
+
 static void on_accept(evutil_socket_t listener, short what, void *arg)
 {
 	struct ctl *ctl = arg;
@@ -256,8 +282,11 @@ static void on_accept(evutil_socket_t listener, short what, void *arg)
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
-	if (fd < 0)
+	if (fd < 0) {
+		rest(ctl, errno);
 		return;
+	}
+	ctl->deaf = false;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0) {
 		close(fd);
 		return;
@@ -334,7 +363,8 @@ struct ctl *ctl_open(struct event_base *base, const char *path, const struct ctl
 	if (bind_to(ctl, why, size) < 0)
 		goto fail;
 	ctl->listener = event_new(base, ctl->fd, EV_READ | EV_PERSIST, on_accept, ctl);
-	if (!ctl->listener || event_add(ctl->listener, NULL) < 0) {
+	ctl->again = evtimer_new(base, on_again, ctl);
+	if (!ctl->listener || !ctl->again || event_add(ctl->listener, NULL) < 0) {
 		(void)snprintf(why, size, "no memory for the control socket");
 		goto fail;
 	}
@@ -342,6 +372,8 @@ struct ctl *ctl_open(struct event_base *base, const char *path, const struct ctl
 fail:
 	if (ctl->listener)
 		event_free(ctl->listener);
+	if (ctl->again)
+		event_free(ctl->again);
 	if (ctl->fd >= 0)
 		close(ctl->fd);
 	free(ctl);
@@ -357,6 +389,7 @@ void ctl_close(struct ctl *ctl)
 		client_free(ctl->clients);
 	if (ctl->listener)
 		event_free(ctl->listener);
+	event_free(ctl->again);
 	close(ctl->fd);
 	(void)unlink(ctl->path); /* whoever comes next replaces it anyway */
 	free(ctl);

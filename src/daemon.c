@@ -473,6 +473,8 @@ static void on_age(evutil_socket_t fd, short what, void *arg)
 		log_debug("%u learned addresses have aged out", n);
 	look_for_missing(d);
 	shaper_write_again(d->shaper);
+	if (d->namespace_lock >= 0 && !is_pending(d->asked))
+		(void)event_add(d->asked, NULL); /* or in the next look */
 	if (!is_pending(d->age_keys))
 		start_timer(d->age_keys, 0);
 	start_timer(d->age, AGE_S * 1000);
@@ -1112,15 +1114,18 @@ static int lock_namespace(struct daemon *d)
 	return 0;
 }
 
-/* Another qosd has asked who we are, and knows by now. */
+/* Another qosd has asked who we are, and knows by now. Where it cannot be taken out of the queue it would wake us up
+ * for ever: on_age listens again. */
 static void on_asked(evutil_socket_t fd, short what, void *arg)
 {
 	int asking = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	struct daemon *d = arg;
 
 	(void)what;
-	(void)arg;
 	if (asking >= 0)
 		close(asking);
+	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+		(void)event_del(d->asked); /* cannot fail on what was added */
 }
 
 __attribute__((format(printf, 2, 0))) static int quiet_libbpf(enum libbpf_print_level level, const char *fmt,

@@ -12,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -234,6 +236,36 @@ static void test_too_many(void **state)
 	fail_msg("the places were not given back");
 }
 
+static double seconds_of(clockid_t clock)
+{
+	struct timespec now = {0};
+
+	assert_int_equal(clock_gettime(clock, &now), 0);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Who cannot be accepted waits without keeping a processor busy, and is served once that goes again. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit files, none;
+	clockid_t clock;
+	double before;
+	int waiting;
+
+	(void)state;
+	assert_int_equal(prlimit(server, RLIMIT_NOFILE, NULL, &files), 0);
+	assert_int_equal(clock_getcpuclockid(server, &clock), 0);
+	none = (struct rlimit){.rlim_cur = 3, .rlim_max = files.rlim_max};
+	assert_int_equal(prlimit(server, RLIMIT_NOFILE, &none, NULL), 0);
+	waiting = connect_raw();
+	before = seconds_of(clock);
+	sleep(2);
+	assert_true(seconds_of(clock) - before < 0.2);
+	assert_int_equal(prlimit(server, RLIMIT_NOFILE, &files, NULL), 0);
+	assert_exit(wire_call(path, "echo", NULL, 5), EXIT_DONE, NULL);
+	close(waiting);
+}
+
 static int call_as(uid_t uid, gid_t gid, const char *command)
 {
 	pid_t pid = fork();
@@ -305,6 +337,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_garbage, start, end),
 		cmocka_unit_test_setup_teardown(test_one_request, start, end),
 		cmocka_unit_test_setup_teardown(test_too_many, start, end),
+		cmocka_unit_test_setup_teardown(test_no_descriptors, start, end),
 		cmocka_unit_test_setup_teardown(test_permission, start, end),
 		cmocka_unit_test_setup_teardown(test_drain, start, end),
 		cmocka_unit_test_setup_teardown(test_stale_socket, start, end),
