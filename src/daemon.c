@@ -145,6 +145,7 @@ static void tell_refused(struct daemon *d, const struct reload_result *r)
 {
 	const struct plan *p = r->plan;
 	uint64_t before = d->refused;
+	struct arena *a = arena_new();
 
 	d->refused = DIGEST_START;
 	for (size_t i = 0; i < p->hooks.n; i++)
@@ -153,13 +154,14 @@ static void tell_refused(struct daemon *d, const struct reload_result *r)
 		d->refused = digest_bytes(d->refused, p->forwards.v[i].refused, strlen(p->forwards.v[i].refused));
 	for (size_t i = 0; i < p->hooks.n && d->refused != before; i++)
 		if (*p->hooks.v[i].refused)
-			log_warning("%s: %s is not shaped: %s", diag_where(r->diag, p->hooks.v[i].hook->pos),
+			log_warning("%s: %s is not shaped: %s", diag_where(r->diag, p->hooks.v[i].hook->pos, a),
 				    p->hooks.v[i].ifname, p->hooks.v[i].refused);
 	for (size_t i = 0; i < p->forwards.n && d->refused != before; i++)
 		if (*p->forwards.v[i].refused)
 			log_warning("%s: forwarding rule %s does nothing: %s",
-				    diag_where(r->diag, p->forwards.v[i].rule->pos), p->forwards.v[i].rule->name,
+				    diag_where(r->diag, p->forwards.v[i].rule->pos, a), p->forwards.v[i].rule->name,
 				    p->forwards.v[i].refused);
+	arena_free(a);
 }
 
 /* Nobody tells when what is in the way of an interface with a name of its own is gone: it is tried again. */

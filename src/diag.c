@@ -360,7 +360,7 @@ void diag_print(struct diag *d, FILE *out)
 		(void)fprintf(out, "%zu more warning%s not shown\n", warnings, warnings == 1 ? "" : "s");
 }
 
-const char *diag_where(struct diag *d, struct pos pos)
+const char *diag_where(const struct diag *d, struct pos pos, struct arena *a)
 {
 	const struct source *s = source_of(d, pos.file);
 
@@ -368,5 +368,5 @@ const char *diag_where(struct diag *d, struct pos pos)
 		return "";
 	if (!pos.line)
 		return s->name;
-	return arena_printf(d->arena, "%s:%u:%u", s->name, pos.line, pos.col);
+	return arena_printf(a, "%s:%u:%u", s->name, pos.line, pos.col);
 }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct arena;
+
 /* Where something was written. line 0: nowhere in particular (then only the file is named, if file is not 0). */
 struct pos {
 	uint32_t file; /* number given by diag_add_source, from 1; 0: no file */
@@ -73,7 +75,7 @@ void diag_print_one(const struct diag *d, const struct diag_message *m, FILE *ou
 /* The source line at pos, or ""; cut after 160 bytes, without control characters; the diag's own. */
 const char *diag_source_line(struct diag *d, struct pos pos);
 
-/* "FILE:LINE:COL" in a buffer of the diag's own, good until diag_free. */
-const char *diag_where(struct diag *d, struct pos pos);
+/* "FILE:LINE:COL", in the arena or the diag's own. */
+const char *diag_where(const struct diag *d, struct pos pos, struct arena *a);
 
 #endif

@@ -430,7 +430,7 @@ static const char *refusal_text(struct arena *a, const struct shaper *s, const s
 static const char *where_of(struct result *r, const struct step *step)
 {
 	const struct kobj *o = !step ? NULL : step->after ? step->after : step->before;
-	const char *where = o && o->pos.line ? diag_where(r->loaded->diag, o->pos) : "";
+	const char *where = o && o->pos.line ? diag_where(r->loaded->diag, o->pos, r->pub.arena) : "";
 
 	return *where ? arena_printf(r->pub.arena, "%s: ", where) : "";
 }
@@ -1097,6 +1097,16 @@ static const struct model_element *find_element(const struct model_set *set, con
 	return set->n_elements ? bsearch(p, set->elements, set->n_elements, sizeof(*set->elements), by_prefix) : NULL;
 }
 
+/* Appends where that is, and what follows. */
+static void say_where(const struct shaper *s, struct pos pos, const char *then, char *why, size_t size)
+{
+	struct arena *a = arena_new();
+	size_t n = strlen(why);
+
+	snprintf(why + n, size - n, "%s%s", diag_where(s->current->loaded->diag, pos, a), then);
+	arena_free(a);
+}
+
 /* Single addresses of a set: those of the file, and those that are only live. */
 static size_t count_addresses(const struct shaper *s, const struct model_set *set)
 {
@@ -1209,8 +1219,8 @@ int shaper_set_add(struct shaper *s, const char *set, const struct prefix *p, ui
 		return -ENOENT;
 	}
 	if (written) {
-		snprintf(why, size, "%s is in set %s already, written at %s", address, set,
-			 diag_where(s->current->loaded->diag, written->pos));
+		snprintf(why, size, "%s is in set %s already, written at ", address, set);
+		say_where(s, written->pos, "", why, size);
 		return -EEXIST;
 	}
 	err = elements_add(s->elements, set, p, up_Bps, down_Bps);
@@ -1243,8 +1253,8 @@ int shaper_set_del(struct shaper *s, const char *set, const struct prefix *p, ch
 		return -ENOENT;
 	}
 	if (!live && written) {
-		snprintf(why, size, "%s is written at %s; take it out there and reload", address,
-			 diag_where(s->current->loaded->diag, written->pos));
+		snprintf(why, size, "%s is written at ", address);
+		say_where(s, written->pos, "; take it out there and reload", why, size);
 		return -EEXIST;
 	}
 	if (!live) {
@@ -1304,9 +1314,9 @@ int shaper_set_import(struct shaper *s, const char *set, const struct plan_live 
 			if (!live || live->up_Bps != rows[i].up_Bps || live->down_Bps != rows[i].down_Bps)
 				news[n_news++] = rows[i];
 		} else if (!has_rates(written, &rows[i])) {
-			snprintf(why, size, "%s has other rates where it is written, at %s; nothing was imported",
-				 text_format_prefix(address, &rows[i].prefix),
-				 diag_where(s->current->loaded->diag, written->pos));
+			snprintf(why, size, "%s has other rates where it is written, at ",
+				 text_format_prefix(address, &rows[i].prefix));
+			say_where(s, written->pos, "; nothing was imported", why, size);
 			err = -EEXIST;
 		}
 	}

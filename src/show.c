@@ -166,12 +166,9 @@ static void put_rate(json_t *j, const char *key, uint64_t Bps)
 		json_object_set_new(j, key, wire_count(Bps * 8));
 }
 
-/* Not diag_where, whose texts stay in memory as long as the policy. */
 static json_t *where(const struct view *v, struct pos pos)
 {
-	return pos.line ? wire_text(arena_printf(v->a, "%s:%u:%u", diag_source_name(v->now->diag, pos.file), pos.line,
-						 pos.col))
-			: json_null();
+	return pos.line ? wire_text(diag_where(v->now->diag, pos, v->a)) : json_null();
 }
 
 static json_t *answer_of(const char *key, json_t *value)

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 struct fixture {
+	struct arena *a;
 	struct diag *d;
 	char *printed;
 };
@@ -22,6 +23,7 @@ static int setup(void **state)
 {
 	struct fixture *f = xcalloc(1, sizeof(*f));
 
+	f->a = arena_new();
 	f->d = diag_new();
 	*state = f;
 	return 0;
@@ -32,6 +34,7 @@ static int teardown(void **state)
 	struct fixture *f = *state;
 
 	diag_free(f->d);
+	arena_free(f->a);
 	free(f->printed);
 	free(f);
 	return 0;
@@ -71,7 +74,7 @@ static void a_message_shows_the_line_and_a_caret(void **state)
 				      "      ^\n");
 	assert_int_equal(diag_errors(f->d), 1);
 	assert_int_equal(diag_warnings(f->d), 0);
-	assert_string_equal(diag_where(f->d, at(file, 2, 3)), "qosd.yaml:2:3");
+	assert_string_equal(diag_where(f->d, at(file, 2, 3), f->a), "qosd.yaml:2:3");
 	assert_string_equal(diag_source_name(f->d, file), "qosd.yaml");
 	assert_string_equal(diag_source_line(f->d, at(file, 2, 3)), "  rat: 5mbit");
 }
@@ -83,7 +86,7 @@ static void a_message_about_a_whole_file_names_it(void **state)
 
 	diag_error(f->d, at(file, 0, 0), "empty", "nothing in it");
 	assert_string_equal(print(f), "qosd.yaml: error: nothing in it [empty]\n");
-	assert_string_equal(diag_where(f->d, at(file, 0, 0)), "qosd.yaml");
+	assert_string_equal(diag_where(f->d, at(file, 0, 0), f->a), "qosd.yaml");
 }
 
 static void a_message_about_nothing_in_particular(void **state)
@@ -92,7 +95,7 @@ static void a_message_about_nothing_in_particular(void **state)
 
 	diag_warning(f->d, at(0, 0, 0), "odd", "it is late");
 	assert_string_equal(print(f), "warning: it is late [odd]\n");
-	assert_string_equal(diag_where(f->d, at(0, 0, 0)), "");
+	assert_string_equal(diag_where(f->d, at(0, 0, 0), f->a), "");
 	assert_string_equal(diag_source_name(f->d, 0), "");
 	assert_string_equal(diag_source_name(f->d, 7), "");
 }

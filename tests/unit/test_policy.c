@@ -374,9 +374,9 @@ static void the_same_name_in_two_files_shows_both(void **state)
 	(void)policy_load(f->a, f->d, put(f, "qosd.yaml", "version: 1\nsets: {a: {elements: [10.0.0.1]}}\n"));
 	assert_int_equal(diag_errors(f->d), 1);
 	assert_string_equal(first_id(f), "duplicate-key");
-	assert_string_equal(diag_where(f->d, diag_get(f->d, 0)->pos), path(f, "policy.d/10.yaml:3:3"));
+	assert_string_equal(diag_where(f->d, diag_get(f->d, 0)->pos, f->a), path(f, "policy.d/10.yaml:3:3"));
 	assert_int_equal(diag_get(f->d, 1)->level, DIAG_NOTE);
-	assert_string_equal(diag_where(f->d, diag_get(f->d, 1)->pos), path(f, "qosd.yaml:2:8"));
+	assert_string_equal(diag_where(f->d, diag_get(f->d, 1)->pos, f->a), path(f, "qosd.yaml:2:8"));
 }
 
 /* ---- garbage --------------------------------------------------------------------------------------------------- */
