@@ -10,7 +10,8 @@
 #include "mem.h"
 #include "text.h"
 
-#define INDENT 2
+#define INDENT    2
+#define DEPTH_MAX 64 /* what an answer says beyond that is not drawn */
 
 /* Where text goes, and the arena of the cells of the answer. */
 struct out {
@@ -203,14 +204,15 @@ static void fill_cells(struct arena *a, struct table *t, const json_t *rows)
 	t->n_rows = json_array_size(rows);
 	t->cells = arena_array(a, t->n_rows * t->columns.n, sizeof(*t->cells));
 	json_array_foreach (rows, i, row) {
-		int depth = (int)json_integer_value(json_object_get(row, "depth"));
+		json_int_t deep = json_integer_value(json_object_get(row, "depth"));
+		int depth = deep < DEPTH_MAX ? (int)deep : DEPTH_MAX;
 
 		for (size_t k = 0; k < t->columns.n; k++) {
 			struct column *c = &t->columns.v[k];
 			const json_t *v = json_object_get(row, c->key);
 			const char *cell = v ? value_text(a, c->key, v) : "";
 
-			if (!k && depth > 0)
+			if (!k && deep > 0)
 				cell = arena_printf(a, "%*s%s", depth * INDENT, "", cell);
 			if (*cell)
 				c->shown = true;

@@ -79,6 +79,13 @@ static void test_depth_indents(void **state)
 		   "NAME     NUMBER\n"
 		   "all           1\n"
 		   "  voice      12\n");
+	assert_out(
+		"{\"classes\": [{\"name\": \"a\", \"depth\": -2147483649}, {\"name\": \"b\", \"depth\": 2147483647}]}",
+		OUT_TEXT,
+		"NAME\n"
+		"a\n"
+		"                                                                "
+		"                                                                b\n");
 }
 
 /* An inner class has no queue: its null keeps the columns in the order of the keys. */
