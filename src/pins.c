@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -23,10 +24,15 @@
 /* A pin that is about to replace another begins with this, which no name of ours does. bpffs allows no dots. */
 #define NEW_PREFIX '~'
 #define DIR_MODE   0700
+/* Of the file descriptors that this process may have, a part may be maps that stay open: there may be some for each of
+ * thousands of hooks. */
+#define OPEN_PART 4
+#define OPEN_MIN  64
 
 struct pin {
 	char *path; /* below the directory */
 	int fd;
+	uint64_t used; /* when it was asked for last */
 };
 
 struct pins {
@@ -34,7 +40,9 @@ struct pins {
 	char *dir;     /* PIN_DIR/v1 */
 	int lock;      /* of dir; negative: it is not ours alone */
 	struct pin *v; /* sorted by path */
-	size_t n, room;
+	size_t n, room, open_max;
+	size_t hand;   /* whom to look at for closing */
+	uint64_t uses; /* how often one was asked for */
 };
 
 static int make_dirs(const char *path)
@@ -88,6 +96,15 @@ static void remove_unfinished(const char *path)
 		(void)closedir(dir); /* only read from */
 }
 
+static size_t open_max(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur / OPEN_PART < OPEN_MIN)
+		return OPEN_MIN;
+	return files.rlim_cur / OPEN_PART;
+}
+
 struct pins *pins_open(const char *pin_dir, char *why, size_t size)
 {
 	struct pins *p;
@@ -120,6 +137,7 @@ struct pins *pins_open(const char *pin_dir, char *why, size_t size)
 	p->mount = xstrdup(pin_dir);
 	p->dir = xstrdup(dir);
 	p->lock = -1;
+	p->open_max = open_max();
 	return p;
 fail:
 	errno = err;
@@ -184,7 +202,7 @@ static void remember(struct pins *p, size_t i, const char *path, int fd)
 		p->v = xrealloc(p->v, p->room * sizeof(*p->v));
 	}
 	memmove(&p->v[i + 1], &p->v[i], (p->n - i) * sizeof(*p->v));
-	p->v[i] = (struct pin){.path = xstrdup(path), .fd = fd};
+	p->v[i] = (struct pin){.path = xstrdup(path), .fd = fd, .used = ++p->uses};
 	p->n++;
 }
 
@@ -194,15 +212,30 @@ static void close_pin(struct pin *pin)
 	(void)close(pin->fd); /* a map's fd has nothing to lose */
 }
 
+static void drop(struct pins *p, size_t i)
+{
+	close_pin(&p->v[i]);
+	p->n--;
+	memmove(&p->v[i], &p->v[i + 1], (p->n - i) * sizeof(*p->v));
+}
+
 static void forget(struct pins *p, const char *path)
 {
 	size_t i = find(p, path);
 
-	if (!is_at(p, i, path))
+	if (is_at(p, i, path))
+		drop(p, i);
+}
+
+/* Closes one if there are too many: not one of those that were asked for lately, which are half of them at most. */
+static void make_room(struct pins *p)
+{
+	if (p->n < p->open_max)
 		return;
-	close_pin(&p->v[i]);
-	p->n--;
-	memmove(&p->v[i], &p->v[i + 1], (p->n - i) * sizeof(*p->v));
+	do
+		p->hand = (p->hand + 1) % p->n;
+	while (p->uses - p->v[p->hand].used < p->open_max / 2);
+	drop(p, p->hand);
 }
 
 void pins_refresh(struct pins *p)
@@ -249,13 +282,17 @@ int pins_map(struct pins *p, const char *path)
 	char full[PATH_MAX];
 	int fd;
 
-	if (is_at(p, i, path))
+	if (is_at(p, i, path)) {
+		p->v[i].used = ++p->uses;
 		return p->v[i].fd;
+	}
 	fd = full_path(p, path, full);
 	if (!fd)
 		fd = open_map(full);
-	if (fd >= 0)
-		remember(p, i, path, fd);
+	if (fd < 0)
+		return fd;
+	make_room(p);
+	remember(p, find(p, path), path, fd);
 	return fd;
 }
 

@@ -19,7 +19,8 @@ void pins_close(struct pins *p);
  * there. 0; -EWOULDBLOCK: one has; -errno. */
 int pins_lock(struct pins *p);
 
-/* fd of a pinned map by its path below the directory; cached, stays the pins'. -errno. */
+/* fd of a pinned map by its path below the directory; cached, stays the pins', and open while no more than thirty
+ * others are asked for. -errno. */
 int pins_map(struct pins *p, const char *path);
 /* Forgets cached fds (after maps were replaced). */
 void pins_refresh(struct pins *p);

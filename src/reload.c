@@ -588,6 +588,7 @@ static void carry_out(struct shaper *s, struct result *r, enum purpose purpose)
 		return;
 	}
 	kernel_read_faults(s->kernel);
+	pins_refresh(s->pins); /* it needs the file descriptors more */
 	if (apply_steps(s->kernel, &r->steps, &done, &r->pub.refusal) < 0) {
 		explain_refusal(s, r);
 		pins_refresh(s->pins);

@@ -16,12 +16,14 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <limits.h>
 #include <linux/bpf.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -1069,6 +1071,59 @@ static void what_was_pinned_and_not_yet_renamed_goes_at_the_start(void **state)
 	pins_close(pins);
 }
 
+static size_t open_files(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t n = 0;
+
+	assert_non_null(dir);
+	while (readdir(dir))
+		n++;
+	closedir(dir);
+	return n;
+}
+
+/* Of a hook there are maps that are looked at every second; thousands of hooks leave nothing for a reload. */
+static void of_many_pins_some_stay_open(void **state)
+{
+	struct world *w = *state;
+	struct rlimit files, few;
+	size_t before = open_files();
+	struct pins *pins;
+	char path[32], why[256];
+
+	for (uint32_t i = 1; i <= 300; i++) {
+		int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "qosd_many", 4, 8, i, NULL);
+
+		assert_true(fd >= 0);
+		(void)snprintf(path, sizeof(path), "many/%u", i);
+		assert_int_equal(pins_put(w->pins, path, fd), 0);
+		(void)close(fd);
+	}
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	few = (struct rlimit){.rlim_cur = 200, .rlim_max = files.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	pins = pins_open(w->pin_dir, why, sizeof(why));
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	assert_non_null(pins);
+	for (uint32_t n = 0; n < 900; n++) {
+		struct kobj_map map, first;
+		uint32_t i = n * 7 % 300 + 1;
+		int fd, kept = pins_map(pins, "many/1");
+
+		(void)snprintf(path, sizeof(path), "many/%u", i);
+		fd = pins_map(pins, path);
+		assert_true(fd >= 0);
+		assert_int_equal(bpf_map_observe(fd, &map, NULL, NULL), 0);
+		assert_int_equal(map.max_entries, i);
+		assert_int_equal(bpf_map_observe(kept, &first, NULL, NULL), 0);
+		assert_int_equal(first.max_entries, 1);
+		assert_in_range(open_files(), 0, before + 64);
+	}
+	pins_close(pins);
+	assert_int_equal(open_files(), before);
+}
+
 static void the_probe_knows_clsact_and_says_what_it_tried(void **state)
 {
 	(void)state;
@@ -1281,6 +1336,7 @@ int main(void)
 		CASE(a_bpffs_that_was_there_stays),
 		CASE(what_is_pinned_and_no_map_is_passed_over),
 		CASE(what_was_pinned_and_not_yet_renamed_goes_at_the_start),
+		CASE(of_many_pins_some_stay_open),
 		CASE(the_probe_knows_clsact_and_says_what_it_tried),
 		CASE(a_policer_counts_and_drops_what_filters_send_to_it),
 		CASE(counters_survive_another_rate_and_another_program),
