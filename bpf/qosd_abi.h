@@ -132,7 +132,8 @@ struct qosd_class_conf {
 	__u8 remark_dscp;
 	__u16 queue; /* HTB: where that class's tree is, for skb->queue_mapping, from 1; 0: leave it */
 	__u8 keyed;  /* has an entry in key_conf */
-	__u8 pad[15];
+	__u8 there;  /* always 1: a class that does nothing is not one that is not there */
+	__u8 pad[14];
 };
 
 /* One cache line, and last_ns the only word of it that packets write all the time. For POLICE the time at which the

@@ -461,7 +461,8 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 	const struct model_class *c = pc->cls;
 	const struct plan_class *up = plan_find_class(h, c->parent);
 	struct qosd_class_conf conf = {.conform_continue = c->conform == CONFORM_CONTINUE,
-				       .keyed = h->engine != ENGINE_TC && c->per.key};
+				       .keyed = h->engine != ENGINE_TC && c->per.key,
+				       .there = 1};
 	uint32_t key = pc->number;
 
 	conf.parent = up ? up->number : 0; /* packets count there too */

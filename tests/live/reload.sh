@@ -73,4 +73,12 @@ cp "$dir/before" "$policy"
 check "and goes again" exits 0 ctl a reload
 check "plan is empty after all that" plan_is_empty a
 check "every learned address is still there after all that" three_known
+
+# A class that only counts, below nothing: all of its configuration is that it is there.
+sed -i 's/^    classes:/&\n      - {name: telnet, match: [{port: 23}]}/' "$policy"
+check "a class without a rate of its own or above it comes in" exits 0 ctl a reload
+check "and is there" plan_is_empty a
+cp "$dir/before" "$policy"
+check "and goes" exits 0 ctl a reload
+check "and nothing is left to do" plan_is_empty a
 finish
