@@ -317,8 +317,8 @@ struct {
 	__type(value, __u32);
 } fence SEC(".maps");
 
-/* CLOCK_MONOTONIC_COARSE, which changes once a jiffy: to ask takes 15 ns, to find what was noted 3. A CPU that asks
- * while the jiffy begins may have the time of the one before. */
+/* CLOCK_MONOTONIC_COARSE, which changes once a jiffy: to ask takes long beside all else that a rule on a set needs. A
+ * CPU that asks while the jiffy begins may have the time of the one before. */
 static __always_inline __u64 coarse_now(void)
 {
 	__u32 zero = 0;
