@@ -92,5 +92,6 @@ while read -r folder what; do
 	gone >"$dir/out" 2>&1 || status=$?
 	check "and goes again" said_and_done "$status"
 done <"$dir/list"
-check "nothing of them is left" equal "$(at box tc filter show dev lo ingress; ip -n "$prefix-box" -json link show | jq -r '.[].ifname')" lo
+check "no device of theirs is left" equal "$(ip -n "$prefix-box" -json link show | jq -r '.[].ifname')" lo
+check "nor a map" equal "$(find "$dir/a/pins" -path '*/hooks/*')" ""
 finish
