@@ -71,20 +71,13 @@ received() # MODE
 	ip -n "$prefix-$1-b" -s -json link show eth0 | jq '.[0].stats64.rx.packets'
 }
 
-# What arrives is dropped, until the clsact is deleted. A program of one instruction, as not every kernel has gact.
-drop_all() # NS IFNAME
+# What arrives is dropped where the program says so, until the clsact is deleted. Bytecode, as not every kernel has gact.
+drop() # NS IFNAME BYTECODE
 {
-	at "$1" tc qdisc add dev "$2" clsact || return
-	at "$1" tc filter add dev "$2" ingress bpf direct-action bytecode "1,6 0 0 2"
+	at "$1" tc qdisc add dev "$2" clsact && at "$1" tc filter add dev "$2" ingress bpf direct-action bytecode "$3"
 }
-
-# The same of what flood sends: UDP from port 9.
-drop_flood() # NS IFNAME
-{
-	at "$1" tc qdisc add dev "$2" clsact || return
-	at "$1" tc filter add dev "$2" ingress bpf direct-action \
-		bytecode "6,48 0 0 23,21 0 3 17,40 0 0 34,21 0 1 9,6 0 0 2,6 0 0 4294967295"
-}
+all="1,6 0 0 2"
+from_flood="6,48 0 0 23,21 0 3 17,40 0 0 34,21 0 1 9,6 0 0 2,6 0 0 4294967295" # UDP from port 9
 
 # Packets from container a to b.
 send() # MODE SECONDS [RATE]
@@ -107,7 +100,7 @@ note() # MODE FIGURE VALUE: of this round
 measure_pps() # MODE
 {
 	local before after out
-	drop_all "$1-b" eth0 || return
+	drop "$1-b" eth0 "$all" || return
 	before=$(received "$1")
 	out=$(send "$1" "$seconds") || return
 	after=$(received "$1")
@@ -128,7 +121,7 @@ measure_trips() # MODE KIND
 	local trips half most port=10 pinned=() pid=
 	[[ $2 == *-free ]] || pinned=(taskset -c 0) port=9
 	if [[ $2 == *-busy ]]; then
-		drop_flood "$1-b" eth0 || return
+		drop "$1-b" eth0 "$from_flood" || return
 		send "$1" "$(jq -n "$seconds / 2 + 0.2")" "$load" >"$dir/load" &
 		pid=$!
 		sleep 0.1
@@ -183,7 +176,7 @@ fi
 for m in "${modes[@]}" generator; do
 	stage "$m" || { echo "mode $m cannot be set up"; exit 1; }
 done
-drop_all generator-host va || exit 1
+drop generator-host va "$all" || exit 1
 for ((i = 0; i < rounds; i++)); do
 	measure_generator || { echo "the sender cannot be measured"; exit 1; }
 	for ((j = 0; j < ${#modes[@]}; j++)); do
