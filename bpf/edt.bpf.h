@@ -56,12 +56,16 @@ static __always_inline void edt_follow(struct qosd_class_clock *k, __u64 now, __
 }
 
 /* The stamp that fq goes by. A later one of the sender's own (its pacing) is kept; one beyond the horizon is none of
- * that clock, but a card's, say, that leaked in. */
-static __always_inline void edt_stamp(struct __sk_buff *skb, __u64 start, __u64 now, __u64 horizon)
+ * that clock, but a card's, say, that leaked in. may_return: an ifb may give the packet to a socket here, which must
+ * not take the stamp for the time at which it arrived; told that it is a departure time, the kernel clears it on the
+ * way. */
+static __always_inline void edt_stamp(struct __sk_buff *skb, __u64 start, __u64 now, __u64 horizon, int may_return)
 {
 	__u64 theirs = skb->tstamp;
 
-	if (theirs <= start || theirs - now >= horizon)
+	if (theirs > start && theirs - now < horizon)
+		return;
+	if (!may_return || bpf_skb_set_tstamp(skb, start, BPF_SKB_TSTAMP_DELIVERY_MONO))
 		skb->tstamp = start;
 }
 

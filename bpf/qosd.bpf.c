@@ -132,7 +132,7 @@ static __always_inline int finish(struct __sk_buff *skb, const struct packet *p,
 	if (a->queue) /* as if it had been received there: skb_tx_hash() sends it from the queue of that number */
 		skb->queue_mapping = a->queue;
 	if (hook.paces && a->start)
-		edt_stamp(skb, a->start, a->now, a->horizon);
+		edt_stamp(skb, a->start, a->now, a->horizon, hook.htb_direct != 0);
 	if (a->error || ((a->remark || a->marked) && remark(skb, p, tos_of(p, a))))
 		hs->errors++;
 	return TC_ACT_UNSPEC;

@@ -107,9 +107,17 @@ static const char *name_odd(struct checker *k, const struct odd_elements *odd, c
 			    set->name);
 }
 
+/* What all keys of a class have together, at most. */
+struct together {
+	const struct model_class *of;
+	uint64_t Bps;
+	struct pos pos;
+	const char *what;
+};
+
 /* A warning: the key has its rate when the others leave room, and a line of a file is one of many. */
 static void look_at_fast_elements(struct checker *k, const struct model_hook *h, const struct model_class *c,
-				  const struct model_class *above)
+				  const struct together *all)
 {
 	const struct model_set *set = c->per.set;
 	char rate[TEXT_MAX], limit[TEXT_MAX];
@@ -118,7 +126,7 @@ static void look_at_fast_elements(struct checker *k, const struct model_hook *h,
 	for (size_t i = 0; set && i < set->n_elements; i++) {
 		const struct model_element *e = &set->elements[i];
 
-		if (own_rate(h, e) <= above->rate_Bps)
+		if (own_rate(h, e) <= all->Bps)
 			continue;
 		odd.n++;
 		if (!odd.worst || own_rate(h, e) > own_rate(h, odd.worst))
@@ -128,13 +136,22 @@ static void look_at_fast_elements(struct checker *k, const struct model_hook *h,
 		return;
 	diag_warning(k->d, odd.worst->pos, "rate-above-parent", "rate %s of %s is above the %s of \"%s\" together",
 		     text_format_rate(rate, own_rate(h, odd.worst)), name_odd(k, &odd, set),
-		     text_format_rate(limit, above->rate_Bps), above->name);
-	diag_note(k->d, above->rate_pos, "the rate of \"%s\"", above->name);
+		     text_format_rate(limit, all->Bps), all->of->name);
+	diag_note(k->d, all->pos, "the %s of \"%s\"", all->what, all->of->name);
+}
+
+static struct together all_together(const struct model_hook *h, const struct model_class *c)
+{
+	const struct model_class *of = c->rate_Bps ? c : rated_above(c);
+
+	if (h->type == POLICY_HTB)
+		return (struct together){c, c->ceil_Bps, c->ceil_pos, "ceil"};
+	return (struct together){of, of ? of->rate_Bps : 0, of ? of->rate_pos : c->pos, "rate"};
 }
 
 static void check_per(struct checker *k, const struct model_hook *h, const struct model_class *c)
 {
-	const struct model_class *above = c->rate_Bps ? c : rated_above(c);
+	const struct together all = all_together(h, c);
 	char rate[TEXT_MAX], limit[TEXT_MAX];
 
 	if (!c->per.key)
@@ -145,16 +162,15 @@ static void check_per(struct checker *k, const struct model_hook *h, const struc
 			   c->name);
 		diag_note(k->d, h->engine_pos, "the engine is chosen here");
 	}
-	if (!above)
+	if (!all.of)
 		return;
-	look_at_fast_elements(k, h, c, above);
-	if (c->per.rate_Bps <= above->rate_Bps)
+	look_at_fast_elements(k, h, c, &all);
+	if (c->per.rate_Bps <= all.Bps)
 		return;
 	diag_error(k->d, c->per.rate_pos, "rate-above-parent",
 		   "rate %s of each address of class \"%s\" is above the %s of \"%s\" together",
-		   text_format_rate(rate, c->per.rate_Bps), c->name, text_format_rate(limit, above->rate_Bps),
-		   above->name);
-	diag_note(k->d, above->rate_pos, "the rate of \"%s\"", above->name);
+		   text_format_rate(rate, c->per.rate_Bps), c->name, text_format_rate(limit, all.Bps), all.of->name);
+	diag_note(k->d, all.pos, "the %s of \"%s\"", all.what, all.of->name);
 	diag_note(k->d, h->pos, "the policy is used here");
 }
 
@@ -341,7 +357,8 @@ static void check_horizon(struct checker *k, const struct model_hook *h, const s
 {
 	const char *of = arena_printf(k->a, "\"%s\"", c->name);
 
-	look_at_horizon(k, h, of, c->rate_Bps, c->rate_pos);
+	if (h->type == POLICY_EDT) /* the rate of an htb's class makes nobody wait for a departure time */
+		look_at_horizon(k, h, of, c->rate_Bps, c->rate_pos);
 	look_at_horizon(k, h, of, c->per.rate_Bps, c->per.rate_pos);
 	look_at_slow_elements(k, h, c->per.set);
 }
@@ -355,8 +372,8 @@ static class_check *const police_root_checks[] = {check_sum, check_burst, check_
 static class_check *const edt_checks[] = {check_rate,    check_sum, check_depth, check_reach,
 					  check_horizon, check_per, NULL};
 static class_check *const edt_root_checks[] = {check_sum, check_horizon, NULL};
-static class_check *const htb_checks[] = {check_rate,  check_ceil,  check_sum, check_htb_bursts,
-					  check_depth, check_reach, NULL};
+static class_check *const htb_checks[] = {
+	check_rate, check_ceil, check_sum, check_htb_bursts, check_depth, check_reach, check_horizon, check_per, NULL};
 static class_check *const htb_root_checks[] = {check_sum, check_htb_bursts, NULL};
 
 static const struct {
@@ -418,7 +435,7 @@ static void check_hook(struct checker *k, const struct model_hook *h)
 	if (!h)
 		return;
 	k->beyond_tc = is_beyond_tc(h);
-	if (h->type == POLICY_EDT)
+	if (h->paces)
 		check_ecn(k, h);
 	check_class(k, h, h->root, checks[h->type].root);
 	for (size_t i = 0; i < h->n_classes; i++)

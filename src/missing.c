@@ -17,6 +17,7 @@ struct device {
 struct place {
 	const struct kobj_qdisc *wanted;
 	struct kobj_qdisc there;
+	bool of_class; /* the leaf of a tree's class */
 	bool taken;
 };
 
@@ -68,17 +69,30 @@ static int cmp_place(const void *a, const void *b)
 	return (x->parent > y->parent) - (x->parent < y->parent);
 }
 
-/* The queues of type edt are leaves, of which there are few; those of classes may be ten thousand. */
-static bool is_looked_at(const struct reader *r, const struct kobj *o)
+static const struct device *find_device(const struct reader *r, int ifindex)
 {
-	const struct device key = {.ifindex = o->qdisc.ifindex}, *d;
+	const struct device key = {.ifindex = ifindex};
 
-	if (o->kind != KOBJ_QDISC && o->kind != KOBJ_LEAF)
-		return false;
-	if (o->qdisc.parent == TC_H_CLSACT)
-		return true;
-	d = r->devices.n ? bsearch(&key, r->devices.v, r->devices.n, sizeof(key), cmp_device) : NULL;
-	return d && (o->kind == KOBJ_QDISC || !is_tree(d->hook));
+	return r->devices.n ? bsearch(&key, r->devices.v, r->devices.n, sizeof(key), cmp_device) : NULL;
+}
+
+static void add_place(struct reader *r, const struct kobj *o, bool of_class)
+{
+	*vec_add(r->a, &r->places) = (struct place){.wanted = &o->qdisc, .of_class = of_class};
+}
+
+/* Of type edt all leaves are queues; of a tree, which may have ten thousand, those where packets are paced count. */
+static void look_for(struct reader *r, const struct kobj *o)
+{
+	const struct device *d = find_device(r, o->qdisc.ifindex);
+	bool is_leaf = o->kind == KOBJ_LEAF;
+
+	if (o->kind != KOBJ_QDISC && !is_leaf)
+		return;
+	if (o->qdisc.parent == TC_H_CLSACT || (d && !(is_leaf && is_tree(d->hook))))
+		add_place(r, o, false);
+	else if (d && d->hook->engine == ENGINE_FQ && o->qdisc.q.kind == QDISC_FQ)
+		add_place(r, o, true);
 }
 
 static void collect(struct reader *r, const struct plan *plan)
@@ -90,8 +104,7 @@ static void collect(struct reader *r, const struct plan *plan)
 	if (r->devices.n)
 		qsort(r->devices.v, r->devices.n, sizeof(*r->devices.v), cmp_device);
 	for (size_t i = 0; i < plan->objects.n; i++)
-		if (is_looked_at(r, &plan->objects.v[i]))
-			vec_add(r->a, &r->places)->wanted = &plan->objects.v[i].qdisc;
+		look_for(r, &plan->objects.v[i]);
 	if (r->places.n)
 		qsort(r->places.v, r->places.n, sizeof(*r->places.v), cmp_place);
 }
@@ -126,6 +139,9 @@ static const char *fault(struct arena *a, const struct place *p)
 
 	if (p->wanted->parent == TC_H_CLSACT)
 		where = "";
+	else if (p->of_class)
+		where = arena_printf(a, " of class %x:%x", TC_H_MAJ(p->wanted->parent) >> 16,
+				     TC_H_MIN(p->wanted->parent));
 	else if (p->wanted->parent != TC_H_ROOT)
 		where = arena_printf(a, " of queue %u", TC_H_MIN(p->wanted->parent));
 	if (!p->taken)
@@ -144,6 +160,15 @@ static const struct place *find_place(const struct reader *r, int ifindex, uint3
 	return bsearch(&key, r->places.v, r->places.n, sizeof(key), cmp_place);
 }
 
+/* Is the tree of a leaf, of those that a spread tree has, as it should be? */
+static bool has_tree(struct reader *r, const struct place *leaf)
+{
+	uint32_t shard = (TC_H_MAJ(leaf->wanted->parent) - KOBJ_ROOT_HANDLE) >> 16;
+	const struct place *tree = find_place(r, leaf->wanted->ifindex, KOBJ_ROOT_HANDLE | shard);
+
+	return !shard || (tree && !fault(r->a, tree));
+}
+
 /* What hangs on a root that is missing is missing with it, and need not be told; nor what went with its interface,
  * which the next plan sees. */
 static void look_at(struct reader *r, const struct plan_hook *h, int ifindex, struct missing *out)
@@ -154,12 +179,13 @@ static void look_at(struct reader *r, const struct plan_hook *h, int ifindex, st
 	if (!last || !if_indextoname((unsigned)ifindex, name))
 		return;
 	for (size_t i = (size_t)(last - r->places.v) + 1; i-- > 0 && r->places.v[i].wanted->ifindex == ifindex;) {
-		const char *text = fault(r->a, &r->places.v[i]);
+		const struct place *p = &r->places.v[i];
+		const char *text = fault(r->a, p);
 
-		if (!text || r->places.v[i].wanted->parent == TC_H_CLSACT)
+		if (!text || p->wanted->parent == TC_H_CLSACT || (p->of_class && !has_tree(r, p)))
 			continue;
-		*vec_add(r->a, out) = (struct missing_qdisc){h, text, h->hook->type == POLICY_HTB ? "queued" : "paced"};
-		if (&r->places.v[i] == last)
+		*vec_add(r->a, out) = (struct missing_qdisc){h, text, is_tree(h) && !p->of_class ? "queued" : "paced"};
+		if (p == last)
 			return;
 	}
 }

@@ -365,19 +365,41 @@ static bool is_written(const struct w_rate *rate)
 	return rate->up.pos.line || rate->down.pos.line;
 }
 
-/* A key has to have some rate, or it would be unshaped by accident. */
-static void require_key_rates(struct builder *b, const struct expanded *classes, size_t n)
+/* A key has to have some rate, or it would be unshaped by accident. The rate of a class of htb is that of all. */
+static void require_key_rates(struct builder *b, const struct expanded *classes, size_t n, bool htb)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct w_class *c = &classes[i].keys;
+		bool has_rate = is_written(&c->per.rate) || (!htb && is_written(&c->rate));
 
-		if (c->per.pos.line && !is_written(&c->per.rate) && !is_written(&c->rate) && !classes[i].incomplete)
-			diag_error(b->d, c->per.pos, "missing-rate",
-				   "\"per\" of class \"%s\" needs a rate%s: here, or in the class",
+		if (c->per.pos.line && !has_rate && !classes[i].incomplete)
+			diag_error(b->d, c->per.pos, "missing-rate", "\"per\" of class \"%s\" needs a rate%s: %s",
 				   c->name.s ? c->name.s : "",
-				   c->per.set.s ? " for addresses that have none of their own" : "");
-		require_key_rates(b, classes[i].children, classes[i].n_children);
+				   c->per.set.s ? " for addresses that have none of their own" : "",
+				   htb ? "that of the class is of all together" : "here, or in the class");
+		require_key_rates(b, classes[i].children, classes[i].n_children, htb);
 	}
+}
+
+static bool any_per(const struct expanded *classes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (classes[i].keys.per.pos.line || any_per(classes[i].children, classes[i].n_children))
+			return true;
+	return false;
+}
+
+/* What belongs to the waits of keys, in an htb without any. */
+static void warn_without_keys(struct builder *b, const struct w_policy *w, const struct expanded_policy *e)
+{
+	if (!e->whole || any_per(e->classes, e->n_classes))
+		return;
+	if (w->horizon.set)
+		diag_warning(b->d, w->horizon.pos, "no-effect",
+			     "\"horizon\" has no effect: no class of policy \"%s\" has \"per\"", w->name.s);
+	if (w->ecn.set)
+		diag_warning(b->d, w->ecn.pos, "no-effect",
+			     "\"ecn\" has no effect: no class of policy \"%s\" has \"per\"", w->name.s);
 }
 
 /* What belongs to a rate, in a class that has none in either direction. */
@@ -425,7 +447,6 @@ static void refuse_foreign_keys(struct builder *b, const struct w_policy *p, con
 			bool set;
 			struct pos pos;
 		} keys[] = {
-			{"per", OF(POLICY_POLICE) | OF(POLICY_EDT), c->per.pos.line != 0, c->per.pos},
 			{"exceed", OF(POLICY_POLICE), c->exceed.set, c->exceed.pos},
 			{"conform", OF(POLICY_POLICE), c->conform.set, c->conform.pos},
 			{"burst", OF(POLICY_POLICE) | OF(POLICY_HTB), c->burst.set, c->burst.pos},
@@ -498,11 +519,13 @@ static void check_policy(struct builder *b, const struct w_policy *w, const stru
 
 	if (w->type.set)
 		refuse_foreign_keys(b, w, e->classes, e->n_classes);
-	require_key_rates(b, e->classes, e->n_classes);
-	if (htb)
+	require_key_rates(b, e->classes, e->n_classes, htb);
+	if (htb) {
 		warn_without_queue(b, e->classes, e->n_classes);
-	else if (w->type.set)
+		warn_without_keys(b, w, e);
+	} else if (w->type.set) {
 		warn_without_rate(b, e->classes, e->n_classes);
+	}
 	if (e->whole && w->dflt.s && strcmp(w->dflt.s, "pass") != 0)
 		dflt = names_resolve(&e->names, b->d, w->dflt.pos, w->dflt.s); /* found again per hook */
 	if (htb && w->dflt.s)
@@ -595,7 +618,8 @@ static uint64_t class_rate(struct builder *b, const struct model_hook *h, const 
 	return Bps;
 }
 
-/* Where per has no rate in either direction, the class's is that of each key and there is none of all together. */
+/* Where per has no rate in either direction, the class's is that of each key and there is none of all together; but in
+ * htb, where the class keeps its own. */
 static void build_per(struct builder *b, const struct model_hook *h, struct model_class *c, const struct w_class *w)
 {
 	const struct w_per *per = &w->per;
@@ -605,7 +629,7 @@ static void build_per(struct builder *b, const struct model_hook *h, struct mode
 		return;
 	out->pos = out->rate_pos = per->pos;
 	out->rate_Bps = class_rate(b, h, &per->rate, 0, &out->rate_pos);
-	if (!per->rate.up.set && !per->rate.down.set) {
+	if (h->type != POLICY_HTB && !per->rate.up.set && !per->rate.down.set) {
 		out->rate_Bps = c->rate_Bps;
 		out->rate_pos = c->rate_pos;
 		c->rate_Bps = 0;
@@ -618,6 +642,8 @@ static void build_per(struct builder *b, const struct model_hook *h, struct mode
 	out->prefix6 = per->prefix6.set ? (uint8_t)per->prefix6.v : PER_PREFIX6;
 	out->max = per->max.set ? (uint32_t)per->max.v : PER_MAX;
 	out->timeout_ns = per->timeout.set ? per->timeout.v : PER_TIMEOUT_NS;
+	if (h->type == POLICY_HTB) /* they wait */
+		return;
 	if (!w->burst.set)
 		out->burst_ns = BURST_DEFAULT_NS;
 	else if (w->burst.is_time)
@@ -636,10 +662,22 @@ static void build_police(struct model_class *c, const struct w_class *w)
 	c->conform = w->conform.set ? (enum conform)w->conform.v : CONFORM_PASS;
 }
 
-/* ---- edt --------------------------------------------------------------------------------------------------------- */
+/* ---- departure times --------------------------------------------------------------------------------------------- */
 
-static void build_edt(struct model_hook *h, const struct w_policy *p)
+static bool any_keys(const struct model_hook *h)
 {
+	for (size_t i = 0; i < h->n_classes; i++)
+		if (h->classes[i]->per.key)
+			return true;
+	return false;
+}
+
+/* Once the classes are known: packets wait in those of edt, and at the keys of htb. */
+static void build_waits(struct model_hook *h, const struct w_policy *p)
+{
+	h->paces = h->type == POLICY_EDT || (h->type == POLICY_HTB && any_keys(h));
+	if (!h->paces)
+		return;
 	h->horizon_ns = p->horizon.set ? p->horizon.v : EDT_HORIZON_NS;
 	h->horizon_pos = p->horizon.set ? p->horizon.pos : p->name.pos;
 	h->ecn_ns = p->ecn.set ? p->ecn.v : EDT_ECN_NS;
@@ -647,6 +685,13 @@ static void build_edt(struct model_hook *h, const struct w_policy *p)
 }
 
 /* ---- htb --------------------------------------------------------------------------------------------------------- */
+
+const struct model_class *model_keyed(const struct model_class *c)
+{
+	while (c && !c->per.key)
+		c = c->parent;
+	return c;
+}
 
 /* How much of the line a frame takes, at most: what a preset says is on top of the IP packet counts on top of the
  * frame. */
@@ -727,6 +772,20 @@ static void require_rate(struct builder *b, const struct model_hook *h, const st
 	diag_note(b->d, h->pos, "the policy is used here");
 }
 
+/* What waits for its key's departure time waits in fq, whose parameters the plan knows. The policy's leaf is that of
+ * the other classes. */
+static void build_paced_leaf(struct builder *b, struct model_class *c, const struct w_class *w)
+{
+	c->leaf_paced = true;
+	if (!w->leaf.set || (w->leaf.qdisc.v == QDISC_FQ && !w->leaf.n))
+		return;
+	diag_error(b->d, w->leaf.pos, "bad-leaf",
+		   "packets of class \"%s\" wait for the rate of their addresses (per), in an fq with parameters that "
+		   "follow from the rates: leave \"leaf\" out",
+		   c->name);
+	diag_note(b->d, model_keyed(c)->per.pos, "the addresses' rates");
+}
+
 /* On top of the rate, which is known. */
 static void build_htb(struct builder *b, const struct model_hook *h, const struct model_link *l, struct model_class *c,
 		      const struct expanded *e, const struct w_policy *p)
@@ -750,8 +809,11 @@ static void build_htb(struct builder *b, const struct model_hook *h, const struc
 	if (quantum->set)
 		c->quantum = (uint32_t)quantum->v;
 	c->prio = w->prio.set ? (uint32_t)w->prio.v : 0;
-	c->leaf_auto = !leaf->set;
-	if (leaf->set)
+	if (model_keyed(c))
+		build_paced_leaf(b, c, w);
+	else if (!leaf->set)
+		c->leaf_auto = true;
+	else
 		c->leaf = build_leaf(leaf, c->rate_Bps, c->mtu);
 }
 
@@ -914,8 +976,6 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	h->via_ifb = w->via.set;
 	h->shards = e->written->shards.set;
 	h->shards_pos = e->written->shards.pos;
-	if (h->type == POLICY_EDT)
-		build_edt(h, e->written);
 	check_via(b, h, w);
 	h->root = build_root(b, h, &iface->link, w, e->written);
 	h->classes = arena_array(b->a, e->n_all, sizeof(*h->classes));
@@ -923,6 +983,7 @@ static struct model_hook *build_hook(struct builder *b, const struct model_inter
 	for (size_t i = 0; i < e->n_classes; i++)
 		h->root->children[h->root->n_children++] =
 			build_class(b, h, &iface->link, h->root, &e->classes[i], e->written);
+	build_waits(h, e->written);
 	h->dflt = e->written->dflt.s ? find_class(h, e->written->dflt.s) : NULL;
 	h->dflt_known = h->dflt || (e->written->dflt.s && !strcmp(e->written->dflt.s, "pass"));
 	return h;

@@ -89,7 +89,8 @@ struct model_class {
 	uint64_t ceil_Bps, cburst; /* bytes a second, bytes */
 	uint32_t quantum, prio;    /* bytes; 0..7 */
 	bool leaf_auto;            /* what the kernel has: fq_codel, or else a pfifo of qdisc_sized_fifo */
-	struct qdisc leaf;         /* QDISC_OTHER where leaf_auto, and in a class with children */
+	bool leaf_paced;           /* an fq that waits for departure times, sized by the plan */
+	struct qdisc leaf;         /* QDISC_OTHER where leaf_auto or leaf_paced, and in a class with children */
 	enum exceed exceed;
 	uint8_t exceed_dscp;
 	enum conform conform;
@@ -117,7 +118,8 @@ struct model_hook {
 	bool via_ifb;             /* htb on ingress: shaped on an ifb */
 	bool shards;              /* htb: a tree for each queue of the device, where it has several */
 	struct pos shards_pos;    /* where that is written */
-	/* of edt, else 0 */
+	bool paces;               /* packets get departure times: edt, and htb with a class with per */
+	/* where it paces, else 0 */
 	uint64_t horizon_ns;             /* what would wait as long or longer is dropped; at most 2 s */
 	uint64_t ecn_ns;                 /* what waits longer is marked; 0: nothing is */
 	struct pos horizon_pos, ecn_pos; /* the policy's pos where not written */
@@ -183,6 +185,9 @@ struct model {
 /* Builds the model from what was written; mistakes go to d. Set files are read here, relative to the policy file dir.
  * Never NULL; use only if diag_errors(d) is 0 afterwards. */
 struct model *model_build(struct arena *a, struct diag *d, const struct policy *p, const char *dir);
+
+/* The innermost class with per on the way from c up, or NULL. */
+const struct model_class *model_keyed(const struct model_class *c);
 
 /* The name of the preset that says exactly this, or NULL. */
 const char *model_link_preset(const struct model_link *link);

@@ -116,7 +116,7 @@ static bool same_queue(const struct model_class *a, const struct model_class *b)
 {
 	if (a->ceil_Bps != b->ceil_Bps || a->cburst != b->cburst || a->quantum != b->quantum || a->prio != b->prio)
 		return false;
-	return a->leaf_auto == b->leaf_auto && qdisc_same(&a->leaf, &b->leaf);
+	return a->leaf_auto == b->leaf_auto && a->leaf_paced == b->leaf_paced && qdisc_same(&a->leaf, &b->leaf);
 }
 
 static bool same_class(const struct model_class *a, const struct model_class *b)
@@ -616,6 +616,32 @@ static void print_leaf(FILE *out, int indent, const struct qdisc *q)
 	(void)fputs("}\n", out);
 }
 
+/* Keys that have only the rates of the set in this direction: they have one in the other, the policy says, and as this
+ * is not used there, any will do. */
+static void print_no_key_rate(FILE *out, bool up)
+{
+	(void)fprintf(out, ", rate: {%s: 8bit}} # none %s\n", up ? "down" : "up", up ? "up" : "down");
+}
+
+static void print_per(FILE *out, int indent, const struct model_per *per, bool up)
+{
+	static const char *const keys[] = {
+		[PER_LOCAL] = "local", [PER_REMOTE] = "remote", [PER_SRC] = "src", [PER_DST] = "dst"};
+	char text[TEXT_MAX];
+
+	(void)fprintf(out, "%*sper: {key: %s", indent, "", keys[per->key]);
+	if (per->set) {
+		(void)fputs(", set: ", out);
+		put_text(out, per->set->name);
+	}
+	(void)fprintf(out, ", prefix4: %u, prefix6: %u, max: %" PRIu32 ", timeout: %s", per->prefix4, per->prefix6,
+		      per->max, text_format_time(text, per->timeout_ns));
+	if (per->rate_Bps)
+		(void)fprintf(out, ", rate: %s}\n", text_format_rate(text, per->rate_Bps));
+	else
+		print_no_key_rate(out, up);
+}
+
 /* The root's ceil is its rate, its mtu the usual one. */
 static void print_htb_root(FILE *out, int indent, const struct model_class *c)
 {
@@ -626,7 +652,7 @@ static void print_htb_root(FILE *out, int indent, const struct model_class *c)
 	print_htb_burst(out, indent, "cburst", c->cburst, c->ceil_Bps);
 }
 
-static void print_htb(FILE *out, int indent, const struct model_class *c)
+static void print_htb(FILE *out, int indent, const struct model_class *c, bool up)
 {
 	char text[TEXT_MAX];
 
@@ -635,11 +661,15 @@ static void print_htb(FILE *out, int indent, const struct model_class *c)
 	print_htb_burst(out, indent, "burst", c->burst, c->rate_Bps);
 	print_htb_burst(out, indent, "cburst", c->cburst, c->ceil_Bps);
 	(void)fprintf(out, "%*smtu: %s\n", indent, "", text_format_size(text, c->mtu));
+	if (c->per.key)
+		print_per(out, indent, &c->per, up);
 	if (c->n_children)
 		return;
 	(void)fprintf(out, "%*squantum: %s\n", indent, "", text_format_size(text, c->quantum));
 	(void)fprintf(out, "%*sprio: %" PRIu32 "\n", indent, "", c->prio);
-	if (c->leaf_auto)
+	if (c->leaf_paced)
+		(void)fprintf(out, "%*s# leaf: fq, in which packets wait for the rate of their address\n", indent, "");
+	else if (c->leaf_auto)
 		(void)fprintf(out, "%*s# leaf: fq_codel, or where the kernel has none a pfifo of 100 ms\n", indent, "");
 	else
 		print_leaf(out, indent, &c->leaf);
@@ -675,32 +705,6 @@ static void print_remark(FILE *out, int indent, const struct w_remark *r)
 		put_mark(out, r->mark, r->mask);
 	}
 	(void)fputs("}\n", out);
-}
-
-/* Keys that have only the rates of the set in this direction: they have one in the other, the policy says, and as this
- * is not used there, any will do. */
-static void print_no_key_rate(FILE *out, bool up)
-{
-	(void)fprintf(out, ", rate: {%s: 8bit}} # none %s\n", up ? "down" : "up", up ? "up" : "down");
-}
-
-static void print_per(FILE *out, int indent, const struct model_per *per, bool up)
-{
-	static const char *const keys[] = {
-		[PER_LOCAL] = "local", [PER_REMOTE] = "remote", [PER_SRC] = "src", [PER_DST] = "dst"};
-	char text[TEXT_MAX];
-
-	(void)fprintf(out, "%*sper: {key: %s", indent, "", keys[per->key]);
-	if (per->set) {
-		(void)fputs(", set: ", out);
-		put_text(out, per->set->name);
-	}
-	(void)fprintf(out, ", prefix4: %u, prefix6: %u, max: %" PRIu32 ", timeout: %s", per->prefix4, per->prefix6,
-		      per->max, text_format_time(text, per->timeout_ns));
-	if (per->rate_Bps)
-		(void)fprintf(out, ", rate: %s}\n", text_format_rate(text, per->rate_Bps));
-	else
-		print_no_key_rate(out, up);
 }
 
 /* Of a burst "m" is mega: minutes are written as seconds. */
@@ -758,11 +762,10 @@ static void print_edt_rate(FILE *out, int indent, const struct model_class *c, c
 			      text_format_size(burst, c->burst));
 }
 
-static void print_edt_root(FILE *out, int indent, const struct model_hook *h)
+static void print_waits(FILE *out, int indent, const struct model_hook *h)
 {
 	char horizon[TEXT_MAX], ecn[TEXT_MAX] = "off";
 
-	print_edt_rate(out, indent, h->root, h);
 	if (h->ecn_ns)
 		text_format_time(ecn, h->ecn_ns);
 	(void)fprintf(out, "%*shorizon: %s\n%*secn: %s\n", indent, "", text_format_time(horizon, h->horizon_ns), indent,
@@ -783,7 +786,7 @@ static void print_classes(FILE *out, int indent, const struct model_class *paren
 		switch (h->type) {
 		case POLICY_POLICE: print_police(out, indent + 4, c, h->up); break;
 		case POLICY_EDT: print_edt_rate(out, indent + 4, c, h); break;
-		case POLICY_HTB: print_htb(out, indent + 4, c); break;
+		case POLICY_HTB: print_htb(out, indent + 4, c, h->up); break;
 		}
 		print_remark(out, indent + 4, &c->remark);
 		put_matches(out, indent + 4, "match", &c->match);
@@ -816,10 +819,12 @@ static void print_policies(struct printer *p)
 		} else {
 			(void)fprintf(p->out, "    engine: %s\n", engines[h->engine]);
 			if (h->type == POLICY_EDT)
-				print_edt_root(p->out, 4, h);
+				print_edt_rate(p->out, 4, h->root, h);
 			else
 				print_rate(p->out, 4, h->root);
 		}
+		if (h->paces)
+			print_waits(p->out, 4, h);
 		(void)fputs("    default: ", p->out);
 		put_text(p->out, h->dflt ? h->dflt->name : "pass");
 		(void)fputc('\n', p->out);

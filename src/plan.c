@@ -470,6 +470,10 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 		conf.kind = QOSD_KIND_HTB;
 		conf.classid = plan_htb_classid(h, pc);
 		conf.queue = plan_htb_queue(h, pc);
+		if (c->per.key) {
+			conf.burst_ns = h->hook->horizon_ns;
+			conf.ecn_ns = (uint32_t)h->hook->ecn_ns;
+		}
 	} else if (h->engine == ENGINE_TC) {
 		/* What nothing polices must not end at the default's filter: the program keeps PASS from the filters
 		 * behind. */
@@ -547,8 +551,21 @@ static const char *beyond_tc(struct planner *p, const struct model_hook *m, stru
 	return NULL;
 }
 
-static bool has_htb(struct planner *p, const struct model_hook *m)
+static const struct model_class *keyed_class(const struct model_hook *m)
 {
+	size_t i = 0;
+
+	while (!m->classes[i]->per.key)
+		i++;
+	return m->classes[i];
+}
+
+static bool pick_htb(struct planner *p, struct plan_hook *h)
+{
+	const struct model_hook *m = h->hook;
+
+	if (m->paces)
+		h->engine = ENGINE_FQ;
 	if (!p->in->has_htb)
 		diag_error(p->d, m->pos, "no-kernel-support",
 			   "this kernel has no sch_htb (CONFIG_NET_SCH_HTB), which type htb needs");
@@ -558,6 +575,10 @@ static bool has_htb(struct planner *p, const struct model_hook *m)
 	else if (m->via_ifb && !p->in->has_mirred)
 		diag_error(p->d, m->pos, "no-kernel-support",
 			   "this kernel has no act_mirred (CONFIG_NET_ACT_MIRRED), which via: ifb needs");
+	else if (m->paces && !p->in->has_leaf[QDISC_FQ])
+		diag_error(p->d, keyed_class(m)->per.pos, "no-kernel-support",
+			   "this kernel has no sch_fq (CONFIG_NET_SCH_FQ), in which packets of type htb wait for the "
+			   "rate of their address (per)");
 	else
 		return true;
 	return false;
@@ -595,7 +616,7 @@ static bool pick_engine(struct planner *p, struct plan_hook *h)
 	const char *beyond = beyond_tc(p, m, &pos);
 
 	if (m->type == POLICY_HTB)
-		return has_htb(p, m);
+		return pick_htb(p, h);
 	if (m->type == POLICY_EDT)
 		return pick_edt(p, h);
 	switch (m->engine) {
@@ -614,7 +635,7 @@ static bool pick_engine(struct planner *p, struct plan_hook *h)
 		}
 		return true;
 	case ENGINE_AUTO:
-	case ENGINE_FQ: /* of edt alone */
+	case ENGINE_FQ: /* not of police */
 		h->engine = p->in->has_police && !beyond ? ENGINE_TC : ENGINE_BPF;
 		if (!p->in->has_police)
 			h->engine_why = "auto: this kernel has no act_police (CONFIG_NET_ACT_POLICE)";
@@ -911,7 +932,7 @@ static bool asks_twice_for_the_time(const struct plan_hook *h, const struct tabl
 
 	for (uint32_t i = 0; i < t->conf.n_atoms; i++)
 		of_a_set |= t->conf.atoms[i].kind == QOSD_ATOM_SRC_SET || t->conf.atoms[i].kind == QOSD_ATOM_DST_SET;
-	return of_a_set && h->hook->type != POLICY_HTB && h->engine != ENGINE_TC;
+	return of_a_set && h->engine != ENGINE_TC && (h->hook->type != POLICY_HTB || h->hook->paces);
 }
 
 /* The program at the front of a hook, and with engine tc the filters behind it. */

@@ -51,7 +51,7 @@ struct plan_hook {
 	const char *ifname;
 	enum direction dir;
 	enum direction at;          /* the clsact hook where it classifies: dir, or egress of an ifb */
-	enum engine engine;         /* what was picked: ENGINE_TC or ENGINE_BPF, ENGINE_FQ where edt paces */
+	enum engine engine;         /* what was picked: ENGINE_TC or ENGINE_BPF, ENGINE_FQ where the hook paces */
 	const char *engine_why;     /* "auto: the kernel has no act_police (CONFIG_NET_ACT_POLICE)" or "" */
 	bool forwards;              /* forwarding rules stand behind it: what conforms must come to them */
 	const char *path;           /* "hooks/wan0-ingress" */

@@ -4,18 +4,19 @@
 #include "planner.h"
 
 #define SMALL_PACKET   64         /* the least that Ethernet carries */
+#define USUAL_PACKET   512        /* of a flow that is busy, on average, between acknowledgements and data */
 #define FLOW_LIMIT_MIN 100        /* the kernel's own, */
 #define LIMIT_MIN      10000      /* both */
 #define LIMIT_MAX      (1u << 20) /* packets; the memory of a fq that holds them all */
-#define BUCKETS_LOG    15         /* trees of flows, of 8 bytes each */
+#define BUCKETS_LOG    15         /* trees of flows, of 8 bytes each; there is one fq for all */
+#define LEAF_LOG_MIN   10         /* one of many; a tree a key */
 #define ORPHAN_MASK    0xfffffu   /* so many hashes of flows without a socket: forwarded ones */
 #define NS_PER_S       1000000000u
 
-/* How many packets wait, at most, that are sent within the horizon. Small ones, so that it is always the program's
- * horizon that drops, which counts it, and never fq. */
-static uint32_t packets_in(uint64_t Bps, uint64_t horizon_ns, uint32_t least)
+/* How many packets of the size wait, at most, that are sent within the horizon. */
+static uint32_t packets_in(uint64_t Bps, uint64_t horizon_ns, uint32_t size, uint32_t least)
 {
-	unsigned __int128 packets = (unsigned __int128)Bps * horizon_ns / NS_PER_S / SMALL_PACKET + 1;
+	unsigned __int128 packets = (unsigned __int128)Bps * horizon_ns / NS_PER_S / size + 1;
 
 	return packets < least ? least : packets > LIMIT_MAX ? LIMIT_MAX : (uint32_t)packets;
 }
@@ -66,23 +67,45 @@ static void find_rates(struct planner *p, const struct model_hook *m, const stru
 		find_rates(p, m, c->children[i], all, one);
 }
 
-/* A stamp beyond fq's horizon is none of ours: sent then, not dropped. */
-static struct qdisc fq_of(struct planner *p, const struct model_hook *m, const struct link *dev)
+/* What departs within the horizon at these rates has room. A stamp beyond fq's horizon is none of ours: sent then, not
+ * dropped. */
+static struct qdisc fq_of(const struct model_hook *m, const struct qdisc_device *device, uint64_t all, uint64_t one,
+			  uint32_t size)
 {
-	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
-					    dev->txqlen};
-	uint64_t all = 0, one = 0;
 	struct qdisc q;
 
-	find_rates(p, m, m->root, &all, &one);
-	qdisc_defaults(&q, QDISC_FQ, &device);
-	q.fq.limit = packets_in(all, m->horizon_ns, LIMIT_MIN);
-	q.fq.flow_limit = packets_in(one, m->horizon_ns, FLOW_LIMIT_MIN);
+	qdisc_defaults(&q, QDISC_FQ, device);
+	q.fq.limit = packets_in(all, m->horizon_ns, size, LIMIT_MIN);
+	q.fq.flow_limit = packets_in(one, m->horizon_ns, size, FLOW_LIMIT_MIN);
 	q.fq.buckets_log = BUCKETS_LOG;
 	q.fq.orphan_mask = ORPHAN_MASK;
 	q.fq.horizon_us = (uint32_t)((m->horizon_ns + 999) / 1000);
 	q.fq.horizon_drop = 0;
 	return q;
+}
+
+static uint32_t log_of_buckets(uint32_t keys)
+{
+	uint32_t log = LEAF_LOG_MIN;
+
+	while (log < BUCKETS_LOG && 1u << log < keys)
+		log++;
+	return log;
+}
+
+/* In the room for many small packets, large ones would wait for seconds where it is the htb that holds them back: fq
+ * may drop before the horizon does, which counts as the leaf's. */
+struct qdisc plan_paced_leaf(struct planner *p, const struct model_hook *m, const struct model_class *c,
+			     const struct qdisc_device *device)
+{
+	const struct model_per *per = &model_keyed(c)->per;
+	uint64_t all = 0, one = 0;
+	struct qdisc fq;
+
+	find_key_rates(p, m, per, &all, &one);
+	fq = fq_of(m, device, all, one, USUAL_PACKET);
+	fq.fq.buckets_log = log_of_buckets(per->max);
+	return fq;
 }
 
 static struct kobj_qdisc *want_qdisc(struct planner *p, const struct plan_hook *h, enum kobj_kind kind,
@@ -98,8 +121,14 @@ static struct kobj_qdisc *want_qdisc(struct planner *p, const struct plan_hook *
 
 void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *dev)
 {
-	const struct qdisc fq = fq_of(p, h->hook, dev);
+	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
+					    dev->txqlen};
+	uint64_t all = 0, one = 0;
+	struct qdisc fq;
 
+	find_rates(p, h->hook, h->hook->root, &all, &one);
+	/* Small packets, so that it is always the program's horizon that drops, which counts it, and never fq. */
+	fq = fq_of(h->hook, &device, all, one, SMALL_PACKET);
 	if (dev->tx_queues <= 1 || dev->tx_queues > KOBJ_SHARDS_MAX || !p->in->has_leaf[QDISC_MQ]) {
 		want_qdisc(p, h, KOBJ_QDISC, dev, TC_H_ROOT, KOBJ_ROOT_HANDLE)->q = fq;
 		return;

@@ -157,7 +157,7 @@ static const char *config_of(struct planner *p, enum qdisc_kind kind)
 
 /* A queue of its own for each class, short by itself or sized to the rate: the kernel would put a thousand packets
  * there. */
-static void want_leaf(struct planner *p, const struct link *dev, const struct node *n)
+static void want_leaf(struct planner *p, const struct plan_hook *h, const struct link *dev, const struct node *n)
 {
 	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
 					    dev->txqlen};
@@ -167,7 +167,9 @@ static void want_leaf(struct planner *p, const struct link *dev, const struct no
 	o->qdisc.ifindex = dev->ifindex;
 	o->qdisc.parent = n->classid;
 	o->qdisc.handle = leaf_handle(n->classid);
-	if (!c->leaf_auto)
+	if (c->leaf_paced)
+		o->qdisc.q = plan_paced_leaf(p, h->hook, c, &device);
+	else if (!c->leaf_auto)
 		o->qdisc.q = c->leaf;
 	else if (p->in->has_leaf[QDISC_FQ_CODEL])
 		qdisc_defaults(&o->qdisc.q, QDISC_FQ_CODEL, &device);
@@ -193,7 +195,7 @@ static void want_written(struct planner *p, const struct plan_hook *h, const str
 		n.parent = up->cls->parent ? plan_htb_class(h, up) : plan_htb_root(h, pc->shard);
 	want_class(p, h, dev, &n);
 	if (!c->n_children)
-		want_leaf(p, dev, &n);
+		want_leaf(p, h, dev, &n);
 }
 
 static struct kobj *want_qdisc(struct planner *p, const struct plan_hook *h, const struct link *dev, uint32_t parent,
@@ -266,7 +268,7 @@ static void want_stray(struct planner *p, const struct plan_hook *h, const struc
 	n.what = arena_printf(p->a, "%s, for what strays into shard %u", plan_class_what(p, h, dflt), shard);
 	want_class(p, h, dev, &n);
 	c->rate_Bps = c->ceil_Bps; /* what is there lives on what it borrows */
-	want_leaf(p, dev, &n);
+	want_leaf(p, h, dev, &n);
 }
 
 static void want_shards(struct planner *p, const struct plan_hook *h, const struct link *dev)

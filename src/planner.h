@@ -48,7 +48,10 @@ bool plan_has_ethernet_header(const struct link *l);
 /* Tells that names that go hold the numbers which `what` needs one of; max is how many there are. */
 void plan_tell_taken(struct planner *p, struct pos pos, const char *id, const char *what, int max);
 
-/* plan_edt.c: fq on device dev, for a hook of type edt: at the root, or under each queue of an mq. */
+/* plan_edt.c: the fq of a class of htb whose packets, or whose ancestors' packets, wait at keys. */
+struct qdisc plan_paced_leaf(struct planner *p, const struct model_hook *m, const struct model_class *c,
+			     const struct qdisc_device *device);
+/* fq on device dev, for a hook of type edt: at the root, or under each queue of an mq. */
 void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *dev);
 
 /* plan_shards.c: spreads the classes of a hook with `shards: auto` over the queues of l, or says why not. */

@@ -434,6 +434,8 @@ static void put_paced(json_t *j, const uint64_t *counters, size_t n)
 static void put_class_counters(struct view *v, json_t *j, const struct plan_hook *h, uint32_t number,
 			       const struct tc_action_stats *policer, size_t n)
 {
+	/* Of htb it is not known how many bytes a leaf dropped. */
+	size_t of_paced = is_htb(h) ? 3 : 4;
 	bool in_packets_only = h->engine == ENGINE_TC;
 	uint64_t counters[CLASS_COUNTERS];
 
@@ -442,26 +444,28 @@ static void put_class_counters(struct view *v, json_t *j, const struct plan_hook
 	if (policer)
 		count_policer(counters, policer);
 	for (size_t i = 0; i < n && i < POLICED_COUNTERS; i++)
-		if (is_paced(h) ? i < 4 : !in_packets_only || i < FIRST_COUNTERS || i == 4)
+		if (is_paced(h) ? i < of_paced : !in_packets_only || i < FIRST_COUNTERS || i == 4)
 			json_object_set_new(j, class_counters[i], wire_count(counters[i]));
 	if (is_paced(h) && number && n > CLASSIFIED_COUNTERS)
 		put_paced(j, counters, n);
 }
 
-/* What our program gave to an htb class; it drops nothing. */
-static void put_classified(struct view *v, json_t *j, const struct plan_hook *h, const struct plan_class *pc)
+/* What our program gave to an htb class, and what it did to keys: of those it drops, too. */
+static void put_classified(struct view *v, json_t *j, const struct plan_hook *h, const struct plan_class *pc, size_t n)
 {
-	put_class_counters(v, j, h, pc->number, NULL, CLASSIFIED_COUNTERS);
+	put_class_counters(v, j, h, pc->number, NULL, model_keyed(pc->cls) ? n : CLASSIFIED_COUNTERS);
 }
 
-/* Of an htb class: what it refused, and where there is a leaf, all that this dropped, soon or late. */
+/* Of an htb class, on top of the program's drops: what it refused, and where there is a leaf, all that this dropped,
+ * soon or late. */
 static void put_drops(const struct view *v, json_t *j, int ifindex, uint32_t classid)
 {
 	const struct tc_class_stats *stats = counts_class(v->counts, ifindex, classid);
 	const uint32_t *leaf = counts_leaf_drops(v->counts, ifindex, classid);
+	json_int_t before = json_integer_value(json_object_get(j, "drop_packets"));
 
 	if (stats || leaf)
-		json_object_set_new(j, "drop_packets", wire_count(leaf ? *leaf : stats->drops));
+		json_object_set_new(j, "drop_packets", wire_count((uint64_t)before + (leaf ? *leaf : stats->drops)));
 }
 
 static void put_queue(const struct view *v, json_t *j, int ifindex, uint32_t classid)
@@ -566,7 +570,7 @@ static json_t *class_row(struct view *v, const struct plan_hook *h, const struct
 	}
 	json_object_set_new(j, "default", json_boolean(c == h->hook->dflt));
 	if (is_htb(h)) {
-		put_classified(v, j, h, pc);
+		put_classified(v, j, h, pc, FIRST_COUNTERS);
 		put_drops(v, j, ifindex, classid);
 	} else {
 		put_class_counters(v, j, h, pc->number, counts_policer(v->counts, pc->police_index), FIRST_COUNTERS);
@@ -1067,7 +1071,7 @@ static json_t *class_stats(struct view *v, const struct plan_hook *h)
 		put_rates(v, j, h, c->number, NULL);
 		if (is_htb(h)) {
 			put_place(v, j, h, c);
-			put_classified(v, j, h, c);
+			put_classified(v, j, h, c, CLASS_COUNTERS);
 			put_queue(v, j, ifindex, plan_htb_class(h, c));
 		} else {
 			put_class_counters(v, j, h, c->number, counts_policer(v->counts, c->police_index),
@@ -1182,7 +1186,7 @@ static json_t *class_counted(struct view *v, const struct candidate *one)
 	json_object_set_new(j, "key", json_null());
 	put_rates(v, j, one->h, one->c->number, NULL);
 	if (is_htb(one->h)) {
-		put_classified(v, j, one->h, one->c);
+		put_classified(v, j, one->h, one->c, FIRST_COUNTERS);
 		put_drops(v, j, device_of(v, one->h), plan_htb_class(one->h, one->c));
 	} else {
 		put_class_counters(v, j, one->h, one->c->number, counts_policer(v->counts, one->c->police_index),

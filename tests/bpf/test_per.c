@@ -510,6 +510,44 @@ static void who_finds_no_room_departs_by_a_shared_clock(void **state)
 	assert_true(c.last_ns == 0);
 }
 
+/* In a tree it is the class that says where, and the key when. */
+static void in_htb_an_address_departs_by_its_own_clock(void **state)
+{
+	struct qosd_class_conf leaf = {
+		.kind = QOSD_KIND_HTB, .classid = 0x51000002, .parent = 2, .burst_ns = 1000 * S, .ecn_ns = 2000000000};
+	struct packet_buf p = packet_frame("10.0.0.1", "10.255.255.255", 600);
+	struct qosd_class_conf above = {.kind = QOSD_KIND_HTB, .classid = 0x51000003};
+	struct qosd_key_conf conf = keys(SLOW, 0);
+	struct __sk_buff ctx = {.priority = 7};
+	uint64_t before = harness_now(), first;
+
+	(void)state;
+	h.spec.conf.paces = 1;
+	h.spec.conf.ingress = 0;
+	h.spec.conf.htb_direct = 0x51000000;
+	conf.kind = QOSD_KIND_EDT;
+	conf.burst_ns = 1000 * S;
+	harness_conf(&h, 2, &above);
+	load_class(leaf, conf, 16);
+	assert_int_equal(harness_run(h.prog, p.b, p.n, &ctx, NULL, NULL), TC_ACT_UNSPEC);
+	assert_int_equal(ctx.priority, 0x51000002);
+	first = ctx.tstamp;
+	assert_in_range(first, before, harness_now());
+	assert_true(departs("10.0.0.1", 600) == first + 600 * S);
+	assert_int_equal(departs("10.0.0.1", 600), 0);
+	first = departs("10.0.0.2", 600);
+	assert_in_range(first, before, harness_now());
+	assert_int_equal(key("10.0.0.1").stats.packets, 3);
+	assert_int_equal(key("10.0.0.1").stats.drop_packets, 1);
+	assert_int_equal(key("10.0.0.1").stats.mark_packets, 1);
+	assert_int_equal(harness_stats(&h, 1).packets, 4);
+	assert_int_equal(harness_stats(&h, 1).drop_packets, 1);
+	assert_int_equal(harness_stats(&h, 1).horizon_bytes, 600);
+	assert_int_equal(harness_stats(&h, 1).mark_packets, 1);
+	assert_int_equal(harness_stats(&h, 2).packets, 3);
+	assert_int_equal(harness_hook_stats(&h).errors, 0);
+}
+
 /* ---- two CPUs ---- */
 
 static void two_cpus_lose_nothing(void **state)
@@ -585,6 +623,7 @@ int main(void)
 		TEST(a_higher_rate_of_an_element_counts_at_once),
 		TEST(a_lower_rate_of_an_element_counts_for_what_comes),
 		TEST(who_finds_no_room_departs_by_a_shared_clock),
+		TEST(in_htb_an_address_departs_by_its_own_clock),
 		TEST(two_cpus_lose_nothing),
 		TEST(two_cpus_get_the_rate),
 	};
