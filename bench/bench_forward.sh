@@ -19,8 +19,9 @@ seconds=${BENCH_SECONDS:-0.3}
 rr=${top_builddir:-.}/bench/rr
 modes=(stack egress ingress neigh peer)
 load=${BENCH_LOAD:-250000}
-kinds=(udp-pinned udp-free udp-busy tcp-pinned tcp-free tcp-busy)
+kinds=(udp-pinned udp-free udp-busy udp-awake tcp-pinned tcp-free tcp-busy tcp-awake)
 declare -A words=([udp-pinned]="UDP, one processor" [udp-free]="UDP, any processor" [udp-busy]="UDP, one busy processor"
+	[udp-awake]="UDP, both ends awake" [tcp-awake]="TCP, both ends awake"
 	[tcp-pinned]="TCP, one processor" [tcp-free]="TCP, any processor" [tcp-busy]="TCP, one busy processor")
 
 mac() # NS IFNAME
@@ -63,7 +64,8 @@ stage() # MODE
 	[ "$m" != generator ] || return 0
 	at "$m-b" taskset -c 0 "$rr" serve 9 &
 	at "$m-b" "$rr" serve 10 &
-	within 10 listening "$m-b" -t "sport = :9" && within 10 listening "$m-b" -t "sport = :10"
+	at "$m-b" taskset -c 1 "$rr" -s serve 11 &
+	within 10 listening "$m-b" -t "sport = :11" && within 10 listening "$m-b" -t "sport = :9" && within 10 listening "$m-b" -t "sport = :10"
 }
 
 received() # MODE
@@ -119,14 +121,16 @@ measure_generator()
 measure_trips() # MODE KIND
 {
 	local trips half most port=10 pinned=() pid=
+	local spin=()
 	[[ $2 == *-free ]] || pinned=(taskset -c 0) port=9
+	[[ $2 != *-awake ]] || spin=(-s) port=11
 	if [[ $2 == *-busy ]]; then
 		drop "$1-b" eth0 "$from_flood" || return
 		send "$1" "$(jq -n "$seconds / 2 + 0.2")" "$load" >"$dir/load" &
 		pid=$!
 		sleep 0.1
 	fi
-	read -r trips half most < <(at "$1-a" "${pinned[@]}" "$rr" "${2%-*}" 10.2.0.2 "$port" "$(jq -n "$seconds / 2")") || return
+	read -r trips half most < <(at "$1-a" "${pinned[@]}" "$rr" "${spin[@]}" "${2%-*}" 10.2.0.2 "$port" "$(jq -n "$seconds / 2")") || return
 	if [ -n "$pid" ]; then
 		wait "$pid" || return
 		at "$1-b" tc qdisc del dev eth0 clsact

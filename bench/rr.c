@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * rr udp|tcp ADDRESS PORT SECONDS: sends 16 bytes, waits until they come back, and so on. Prints how many round trips a
- * second there were, and their 50th and 99th percentile in microseconds. rr serve PORT: the other end of both.
+ * second there were, and their 50th and 99th percentile in microseconds. rr serve PORT: the other end of both. With -s
+ * first, that end looks again and again instead of sleeping until something comes; the serving one sleeps after a
+ * moment without anything.
  */
 #include <arpa/inet.h>
 #include <err.h>
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +25,33 @@
 #define TRIPS_MAX 4000000
 #define SIZE      16
 
+#define AWAKE_NS 2000000
+
+static bool spins;
+
 static uint64_t now_ns(void)
 {
 	struct timespec t;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* What recvfrom gives; for TCP it is all of a message or nothing, as nothing else is on its way. */
+static ssize_t receive(int fd, char text[SIZE], struct sockaddr *from, socklen_t *len)
+{
+	uint64_t until = spins ? now_ns() + AWAKE_NS : 0;
+	socklen_t room = len ? *len : 0;
+	ssize_t n;
+
+	while (spins && now_ns() < until) {
+		n = recvfrom(fd, text, SIZE, MSG_DONTWAIT, from, len);
+		if (n >= 0 || errno != EAGAIN)
+			return n;
+	}
+	if (len)
+		*len = room;
+	return recvfrom(fd, text, SIZE, MSG_WAITALL, from, len);
 }
 
 /* Bound to the port of any address. */
@@ -48,7 +73,7 @@ static void serve_udp(int fd)
 
 	for (;;) {
 		socklen_t len = sizeof(from);
-		ssize_t n = recvfrom(fd, text, sizeof(text), 0, (struct sockaddr *)&from, &len);
+		ssize_t n = receive(fd, text, (struct sockaddr *)&from, &len);
 
 		if (n > 0)
 			(void)sendto(fd, text, (size_t)n, 0, (struct sockaddr *)&from,
@@ -78,7 +103,7 @@ static void serve_tcp(int fd)
 		if (c < 0)
 			continue;
 		at_once(c);
-		while ((n = recv(c, text, sizeof(text), MSG_WAITALL)) > 0 && send(c, text, (size_t)n, MSG_NOSIGNAL) > 0)
+		while ((n = receive(c, text, NULL, NULL)) > 0 && send(c, text, (size_t)n, MSG_NOSIGNAL) > 0)
 			;
 		(void)close(c);
 	}
@@ -134,17 +159,22 @@ int main(int argc, char **argv)
 	char text[SIZE] = "";
 	int fd;
 
+	if (argc > 1 && strcmp(argv[1], "-s") == 0) {
+		spins = true;
+		argc--;
+		argv++;
+	}
 	if (argc == 3 && strcmp(argv[1], "serve") == 0)
 		serve(argv[2]);
 	if (argc != 5 || (strcmp(argv[1], "udp") != 0 && strcmp(argv[1], "tcp") != 0)) {
-		(void)fprintf(stderr, "usage: rr udp|tcp ADDRESS PORT SECONDS, or rr serve PORT\n");
+		(void)fprintf(stderr, "usage: rr [-s] udp|tcp ADDRESS PORT SECONDS, or rr [-s] serve PORT\n");
 		return 2;
 	}
 	fd = open_client(argv[1], argv[2], argv[3]);
 	begin = now_ns();
 	end = begin + (uint64_t)(strtod(argv[4], NULL) * 1e9);
 	while ((start = now_ns()) < end && n < TRIPS_MAX) {
-		if (send(fd, text, sizeof(text), 0) < 0 || recv(fd, text, sizeof(text), MSG_WAITALL) < 0) {
+		if (send(fd, text, sizeof(text), 0) < 0 || receive(fd, text, NULL, NULL) < 0) {
 			if (++lost > 3)
 				err(1, "no answer");
 			continue;

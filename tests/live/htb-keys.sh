@@ -15,7 +15,7 @@ needs_qdisc fq "a departure time for each address"
 # What world and homes send each other is shaped on the router's lan0: down to the homes there, up from them on its ifb.
 netns world router homes
 behind router wan0 10.1.0.2/24 world up0 10.1.0.1/24
-behind router lan0 10.7.255.254/16 homes up0 10.7.0.{1..5}/16
+queues=4 behind router lan0 10.7.255.254/16 homes up0 10.7.0.{1..5}/16
 
 daemon_dir a
 cat >"$dir/a/qosd.yaml" <<-'END'
@@ -58,6 +58,7 @@ ip -n "$prefix-world" address add 10.1.0.3/24 dev up0
 # ---- everybody his own ----
 
 # TCP of all at once, "FROM FROM-ADDRESS TO TO-ADDRESS", ten seconds behind the first three; $dir/kbit.N says what the Nth got.
+# Written in small pieces, as what is counted is whole ones.
 send_all() # FLOW..
 {
 	local flow clients=() servers=() n=0 f
@@ -72,7 +73,7 @@ send_all() # FLOW..
 		read -ra f <<<"$flow"
 		n=$((n + 1))
 		within 30 listening "${f[2]}" -t "src ${f[3]} sport = :$((5201 + n))" >/dev/null
-		at "${f[0]}" timeout 60 iperf3 -c "${f[3]}" -B "${f[1]}" -p $((5201 + n)) -O 3 -t 10 -J >"$dir/out.$n" 2>/dev/null &
+		at "${f[0]}" timeout 60 iperf3 -c "${f[3]}" -B "${f[1]}" -p $((5201 + n)) -l 4K -O 3 -t 10 -J >"$dir/out.$n" 2>/dev/null &
 		clients+=($!)
 	done
 	wait "${clients[@]}"
@@ -225,6 +226,37 @@ check "a reload puts it back" ctl a reload
 check "and it is there" equal "$(missing)" ""
 check "with nothing left to do" plan_is_empty a
 
+# ---- a tree for each queue ----
+
+missing_in_shards()
+{
+	local shard
+	classid=$(ctl a --json show classes | jq -r '.hooks[] | select(.direction == "egress") | .classes[] | select(.name == "homes") | .classid')
+	shard=${classid%%:*}
+	equal "$(missing)" "" && at router tc qdisc replace dev lan0 parent "$classid" handle 7777: pfifo limit 10 &&
+		equal "$(missing)" "fq of class $classid is gone, pfifo is in its place" &&
+		at router tc qdisc del dev lan0 parent "5100:$((0x$shard - 0x5100))" handle "$shard:" &&
+		contains "$(missing)" "^htb of queue $((0x$shard - 0x5100)) is gone" && ! contains "$(missing)" class
+}
+spread="with shards the queue of the class is looked after, and that of a tree that is gone is not told"
+sed -i 's/^    rate: 20mbit/&\n    shards: auto/' "$dir/a/qosd.yaml"
+check "what was one tree is four" ctl a reload
+if [ "$(ctl a --json show interfaces | jq '.interfaces[] | select(.direction == "egress") | .shards')" = 4 ]; then
+	check "$spread" missing_in_shards
+	check "a reload puts them back" ctl a reload
+	check "and all is there" equal "$(missing)" ""
+	ctl a set homes add 10.7.0.3 down 1mbit # so that their shard's part of the ceil is enough for all
+	measure "addresses of a shard have their rates" 2 3 1 -- \
+		"world 10.1.0.1 homes 10.7.0.1" "world 10.1.0.1 homes 10.7.0.2" "world 10.1.0.1 homes 10.7.0.3"
+else
+	skip "$spread" "$(ctl a --json show interfaces | jq -r '.interfaces[] | select(.direction == "egress") | .why')"
+fi
+sed -i '/shards: auto/d' "$dir/a/qosd.yaml"
+check "and four are one again" ctl a reload
+
+# ---- a tree like others ----
+
+classid=$(ctl a --json show classes | jq -r '.hooks[] | select(.direction == "egress") | .classes[] | select(.name == "homes") | .classid')
 without_keys()
 {
 	sed -i -e '/per: {/d' -e '/ecn: off/d' "$dir/a/qosd.yaml" && ctl a reload && plan_is_empty a &&
