@@ -205,6 +205,21 @@ static __always_inline int key_departs(struct act *a, const struct qosd_class_co
 	return 1;
 }
 
+/* What key_departs booked and counted, for a packet that does not depart after all. Its clock is where it was before,
+ * unless another CPU has booked in between. */
+static __always_inline void key_stays(const struct act *a, const struct key_at *at, __u64 cost)
+{
+	__u64 wait, counted;
+
+	edt_unbook(at->last_ns, cost);
+	wait = *(volatile __u64 *)at->last_ns - a->now;
+	if (!at->stats || (__s64)wait <= 0)
+		return;
+	wait *= a->wire.packets;
+	counted = at->stats->delay_ns;
+	at->stats->delay_ns = counted > wait ? counted - wait : 0;
+}
+
 /* Global: verified by itself, before Linux 6.8 also where nothing calls it; and its maps are there only where a class
  * has `per`. Too large a packet costs nothing. */
 __noinline int charge_key(struct act *a, __u32 number)
@@ -274,7 +289,7 @@ __noinline int settle_key(struct act *a, __u32 number, __u32 dropped)
 		return 0;
 	rate = key_speed(&at, kc, rate);
 	if (dropped && rate && kc->kind == QOSD_KIND_EDT)
-		edt_unbook(at.last_ns, key_ns(a->wire.bytes, rate));
+		key_stays(a, &at, key_ns(a->wire.bytes, rate));
 	if (!at.stats)
 		return 0;
 	if (dropped) {

@@ -447,6 +447,7 @@ static void what_a_class_above_drops_is_paid_back(void **state)
 	clock = key("10.0.0.1").clock.last_ns;
 	assert_int_equal(departs("10.0.0.1", 300), 0);
 	assert_true(key("10.0.0.1").clock.last_ns == clock);
+	assert_true(key("10.0.0.1").stats.delay_ns == 0); /* 600 s would have been waited by what was dropped */
 	assert_int_equal(departs("10.0.0.2", 300), 0);
 	assert_int_equal(harness_stats(&h, 2).drop_packets, 2);
 	assert_int_equal(key("10.0.0.1").stats.packets, 2);
