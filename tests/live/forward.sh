@@ -29,7 +29,8 @@ container 2
 # ---- who talks to whom ----
 
 cat >"$dir/echo.py" <<-'END'
-	import select, socket, sys
+	# Answers on port 7; for each line of standard input, which is addresses, a line says what came of asking them: ok, or why not.
+	import select, socket, sys, threading
 
 	PORT = 7
 
@@ -55,7 +56,7 @@ cat >"$dir/echo.py" <<-'END'
 	                c.close()
 
 	def ask(address):
-	    text = b"x" * 1000
+	    text, why = b"x" * 1000, None
 	    family = socket.AF_INET6 if ":" in address else socket.AF_INET
 	    for kind in socket.SOCK_DGRAM, socket.SOCK_STREAM:
 	        got = b""
@@ -70,22 +71,42 @@ cat >"$dir/echo.py" <<-'END'
 	                    got += s.recv(65536)
 	                break
 	            except OSError as e:
-	                print(address, kind, e)
+	                why = e
 	        if got != text:
-	            sys.exit(f"{address}: {kind} got {len(got)} bytes back")
+	            return f"{address}: {kind} got {len(got)} bytes back: {why}"
+	    return "ok"
 
-	serve() if len(sys.argv) < 2 else [ask(a) for a in sys.argv[1:]]
+	threading.Thread(target=serve, daemon=True).start()
+	for line in sys.stdin:
+	    said = "ok"
+	    for address in line.split():
+	        said = ask(address) if said == "ok" else said
+	    print(said, flush=True)
 END
+
+# One process for all that a namespace says and answers, as to start one takes long where it is emulated.
+declare -A ask_by said_by
+talker() # NS
+{
+	local ask said
+	mkfifo "$dir/ask-$1" "$dir/said-$1"
+	exec {ask}<>"$dir/ask-$1" {said}<>"$dir/said-$1"
+	ask_by[$1]=$ask
+	said_by[$1]=$said
+	at "$1" python3 "$dir/echo.py" <"$dir/ask-$1" >"$dir/said-$1" 2>"$dir/echo-$1.log" &
+	within 60 listening "$1" -t "sport = :7" || cat "$dir/echo-$1.log"
+}
 for ns in out c1 c2 cap; do
-	at "$ns" python3 "$dir/echo.py" >"$dir/echo-$ns.log" 2>&1 &
-	within 60 listening "$ns" -t "sport = :7" || cat "$dir/echo-$ns.log"
+	talker "$ns"
 done
 
 talk() # NS ADDRESS..: TCP, UDP and ICMP
 {
-	local ns=$1 a
+	local ns=$1 a said
 	shift
-	at "$ns" timeout 60 python3 "$dir/echo.py" "$@" || return
+	echo "$@" >&"${ask_by[$ns]}"
+	read -r -t 60 said <&"${said_by[$ns]}" || said="nothing was said within a minute"
+	[ "$said" = ok ] || { echo "$said"; return 1; }
 	for a in "$@"; do
 		at "$ns" ping -n -q -c 2 -i 0.2 -W 5 "$a" || return
 	done
@@ -609,6 +630,7 @@ between_tunnels()
 if [ -c /dev/net/tun ] && tunnel tun0 77 far && tunnel tun1 78 farther; then
 	within 20 is_state tun-out "on: "
 	within 20 is_state tun-tun "on: "
+	talker far
 	at farther ping -n -q -c 1 -W 5 10.78.0.1 >/dev/null
 	check "tunnel to container by peer, back by neigh" past_stack talk far 10.88.1.2 fd00:88:1::2
 	check "and the other way round" past_stack at c1 ping -n -q -c 2 -i 0.2 -W 5 fd00:77::2
@@ -690,8 +712,7 @@ over_netkit() # MODE NUMBER
 	address "k$2" eth0 "10.88.$2.2/24" "fd00:88:$2::2/64"
 	ip -n "$prefix-k$2" route add default via "10.88.$2.1"
 	ip -n "$prefix-k$2" -6 route add default via "fd00:88:$2::1"
-	at "k$2" python3 "$dir/echo.py" >"$dir/echo-k$2.log" 2>&1 &
-	within 60 listening "k$2" -t "sport = :7" || return
+	talker "k$2"
 	ip -n "$prefix-out" route replace 10.88.0.0/16 via 10.0.0.1
 	ip -n "$prefix-out" -6 route replace fd00:88::/32 via fd00:9::1
 	cat >"$dir/q/qosd.yaml" <<-END

@@ -212,7 +212,11 @@ missing()
 {
 	ctl a --json show interfaces | jq -r '.interfaces[] | select(.direction == "egress") | .missing | join(", ")'
 }
-classid=$(ctl a --json show classes | jq -r '.hooks[] | select(.direction == "egress") | .classes[] | select(.name == "homes") | .classid')
+classid_of() # CLASS
+{
+	ctl a --json show classes | jq -r --arg c "$1" '.hooks[] | select(.direction == "egress") | .classes[] | select(.name == $c) | .classid'
+}
+classid=$(classid_of homes)
 check "its leaf is fq" contains "$(at router tc qdisc show dev lan0 parent "$classid")" '^qdisc fq .*orphan_mask 1048575 .*horizon 50ms'
 check "nothing is missing" equal "$(missing)" ""
 at router tc qdisc replace dev lan0 parent "$classid" handle 7777: pfifo limit 10
@@ -228,26 +232,44 @@ check "with nothing left to do" plan_is_empty a
 
 # ---- a tree for each queue ----
 
-missing_in_shards()
+missing_is() # TEXT
 {
-	local shard
-	classid=$(ctl a --json show classes | jq -r '.hooks[] | select(.direction == "egress") | .classes[] | select(.name == "homes") | .classid')
-	shard=${classid%%:*}
-	equal "$(missing)" "" && at router tc qdisc replace dev lan0 parent "$classid" handle 7777: pfifo limit 10 &&
-		equal "$(missing)" "fq of class $classid is gone, pfifo is in its place" &&
-		at router tc qdisc del dev lan0 parent "5100:$((0x$shard - 0x5100))" handle "$shard:" &&
-		contains "$(missing)" "^htb of queue $((0x$shard - 0x5100)) is gone" && ! contains "$(missing)" class
+	equal "$(missing)" "$1"
 }
-spread="with shards the queue of the class is looked after, and that of a tree that is gone is not told"
+
+leaf_in_shard()
+{
+	at router tc qdisc replace dev lan0 parent "$classid" handle 7777: pfifo limit 10 &&
+		missing_is "fq of class $classid is gone, pfifo is in its place"
+}
+
+# Sooner or later the device's link changes by that, and qosd puts the tree back: it may be there before anybody has looked.
+tree_of_shard()
+{
+	local shard=${classid%%:*} said
+	local queue=$((0x$shard - 0x5100))
+	for _ in 1 2 3; do
+		within 20 missing_is "" || return
+		at router tc qdisc del dev lan0 parent "5100:$queue" handle "$shard:" || return
+		said=$(missing)
+		[ -z "$said" ] || break
+	done
+	contains "$said" "^htb of queue $queue is gone" && fails contains "$said" class
+}
+spread="with shards the queue of the class is looked after"
 sed -i 's/^    rate: 20mbit/&\n    shards: auto/' "$dir/a/qosd.yaml"
 check "what was one tree is four" ctl a reload
 if [ "$(ctl a --json show interfaces | jq '.interfaces[] | select(.direction == "egress") | .shards')" = 4 ]; then
-	check "$spread" missing_in_shards
-	check "a reload puts them back" ctl a reload
-	check "and all is there" equal "$(missing)" ""
-	ctl a set homes add 10.7.0.3 down 1mbit # so that their shard's part of the ceil is enough for all
-	measure "addresses of a shard have their rates" 2 3 1 -- \
-		"world 10.1.0.1 homes 10.7.0.1" "world 10.1.0.1 homes 10.7.0.2" "world 10.1.0.1 homes 10.7.0.3"
+	sleep 3 # what the reload did to the link is over, or qosd would look after the queue by itself
+	classid=$(classid_of homes)
+	check "all is there" missing_is ""
+	check "$spread" leaf_in_shard
+	check "a reload puts it back" ctl a reload
+	check "of a tree that is gone its queues are not told" tree_of_shard
+	check "a reload puts it back" ctl a reload
+	check "and all is there" missing_is ""
+	# As many as their shard's part of the ceil is enough for.
+	measure "addresses of a shard have their rates" 2 3 -- "world 10.1.0.1 homes 10.7.0.1" "world 10.1.0.1 homes 10.7.0.2"
 else
 	skip "$spread" "$(ctl a --json show interfaces | jq -r '.interfaces[] | select(.direction == "egress") | .why')"
 fi
@@ -256,7 +278,7 @@ check "and four are one again" ctl a reload
 
 # ---- a tree like others ----
 
-classid=$(ctl a --json show classes | jq -r '.hooks[] | select(.direction == "egress") | .classes[] | select(.name == "homes") | .classid')
+classid=$(classid_of homes)
 without_keys()
 {
 	sed -i -e '/per: {/d' -e '/ecn: off/d' "$dir/a/qosd.yaml" && ctl a reload && plan_is_empty a &&
