@@ -374,25 +374,26 @@ static bool is_kept(const struct history *h, uint32_t number)
 	return number == h->current || (h->pending.pending && number == h->pending.back_to);
 }
 
-/* The oldest go, but never the one in force, nor the one that a pending change goes back to. */
-static void forget_oldest(struct history *h)
+/* The oldest goes, but never the one in force, nor the one that a pending change goes back to. False: there is no
+ * other.
+ */
+static bool forget_oldest(struct history *h)
 {
 	char path[PATH_MAX];
 	size_t i = 0;
 
-	while (h->n > HISTORY_KEEP && i < h->n) {
-		if (is_kept(h, h->v[i].number)) {
-			i++;
-			continue;
-		}
-		/* What cannot be removed is an entry again after the next start, and goes then. */
-		meta_path(h, h->v[i].number, path);
-		(void)unlink(path);
-		history_path(h, h->v[i].number, path);
-		(void)unlink(path);
-		h->n--;
-		memmove(&h->v[i], &h->v[i + 1], (h->n - i) * sizeof(*h->v));
-	}
+	while (i < h->n && is_kept(h, h->v[i].number))
+		i++;
+	if (i == h->n)
+		return false;
+	/* What cannot be removed is an entry again after the next start, and goes then. */
+	meta_path(h, h->v[i].number, path);
+	(void)unlink(path);
+	history_path(h, h->v[i].number, path);
+	(void)unlink(path);
+	h->n--;
+	memmove(&h->v[i], &h->v[i + 1], (h->n - i) * sizeof(*h->v));
+	return true;
 }
 
 /* A text whose entry never came to be, an entry that was damaged and would be forgotten by now, a write that was cut
@@ -492,7 +493,9 @@ int history_add(struct history *h, const char *text, const char *who, const char
 	}
 	snprintf(e.who, sizeof(e.who), "%s", who);
 	snprintf(e.source, sizeof(e.source), "%s", source);
-	err = write_entry(h, &e, text);
+	do
+		err = write_entry(h, &e, text);
+	while ((err == -ENOSPC || err == -EDQUOT) && forget_oldest(h)); /* they are worth less than what is in force */
 	if (err) {
 		set_current(h, 0);
 		(void)write_state(h); /* the error that counts is the one before */
@@ -505,7 +508,8 @@ int history_add(struct history *h, const char *text, const char *who, const char
 	err = write_state(h);
 	if (err)
 		return err;
-	forget_oldest(h);
+	while (h->n > HISTORY_KEEP && forget_oldest(h))
+		;
 	sweep(h);
 	return 0;
 }

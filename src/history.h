@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * history: the policies that were in force, as canonical YAML (sets and all, so that nothing outside is needed to go
- * back to one), with time and who. Kept in STATE_DIR/history/, the last HISTORY_KEEP of them. It also remembers, across
- * restarts, which one is in force and whether a change waits for `qosctl confirm`.
+ * back to one), with time and who. Kept in STATE_DIR/history/, the last HISTORY_KEEP of them, fewer on a full disk. It
+ * also remembers, across restarts, which one is in force and whether a change waits for `qosctl confirm`.
  */
 #ifndef QOSD_HISTORY_H
 #define QOSD_HISTORY_H
@@ -55,8 +55,8 @@ int history_check(const struct history *h, uint32_t number);
 /* These two say what the kernel has come to already. Where that cannot be written it is known until the daemon ends,
  * and every later write tries it again. */
 
-/* A policy came into force. The same text as the entry in force adds nothing. 0 or -errno; if there is no entry then,
- * none of the history is in force. */
+/* A policy came into force. The same text as the entry in force adds nothing; where there is no room, old entries go.
+ * 0 or -errno; if there is no entry then, none of the history is in force. */
 int history_add(struct history *h, const char *text, const char *who, const char *source);
 /* The entry is in force again, and nothing waits any more. 0 or -errno. */
 int history_went_back(struct history *h, uint32_t number);

@@ -5,14 +5,17 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -633,6 +636,59 @@ static void test_cannot_add(void **state)
 }
 
 /* One that was gone back from, and came again, while the disk took neither. */
+#define TEXT_SIZE 12000
+
+/* On a disk that has room for a few such texts: 0, or the line that was not as it should be. */
+static int add_to_a_full_disk(void)
+{
+	static char text[TEXT_SIZE + 1];
+	struct history *h;
+	size_t n;
+
+	if (unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", dir, "tmpfs", 0, "size=96k"))
+		return -1;
+	memset(text, '#', TEXT_SIZE);
+	h = open_history();
+	for (int i = 0; i < 9; i++) {
+		text[0] = (char)('a' + i);
+		if (history_add(h, text, "root", "/etc/qosd/qosd.yaml"))
+			return __LINE__;
+		if (i == 4 && history_set_pending(h, 3, 600))
+			return __LINE__;
+	}
+	h = restart(h);
+	(void)history_entries(h, &n);
+	if (n >= 9 || n < 3)
+		return __LINE__;
+	if (history_current(h, NULL) != 9 || history_check(h, 9) || history_check(h, 8) || history_check(h, 3))
+		return __LINE__;
+	if (history_find(h, 1))
+		return __LINE__;
+	history_close(h);
+	return 0;
+}
+
+static void test_old_ones_give_way_on_a_full_disk(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (!pid) {
+		int line = add_to_a_full_disk();
+
+		if (line > 0)
+			print_error("line %d\n", line);
+		_exit(line < 0 ? 77 : line > 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip(); /* only root may mount */
+	assert_int_equal(status, 0);
+}
+
 static void test_unwritten_comes_again(void **state)
 {
 	struct history *h = open_history();
@@ -724,6 +780,7 @@ int main(void)
 		TEST(test_died_while_forgetting),
 		TEST(test_cannot_write),
 		TEST(test_cannot_add),
+		TEST(test_old_ones_give_way_on_a_full_disk),
 		TEST(test_unwritten_comes_again),
 		TEST(test_written_the_next_time),
 		TEST(test_name_that_is_not_utf8),
