@@ -255,15 +255,20 @@ static void find_taken(const struct handles *h, struct space *s)
 				mark_taken(s, e->number);
 }
 
+static bool is_unfit(uint32_t number, uint64_t unfit)
+{
+	return unfit >> number % 64 & 1;
+}
+
 /* The lowest number that no name of the space has. */
-static int lowest_free(const struct handles *h, struct space *s, uint32_t first, uint32_t last)
+static int lowest_free(const struct handles *h, struct space *s, uint32_t first, uint32_t last, uint64_t unfit)
 {
 	uint32_t number = first;
 
 	if (!s->taken)
 		find_taken(h, s);
-	while (number <= last && is_taken(s, number))
-		number += s->taken[number / 64] == ~0ull ? 64 - number % 64 : 1;
+	while (number <= last && (is_taken(s, number) || is_unfit(number, unfit)))
+		number += is_taken(s, number) && (s->taken[number / 64] | unfit) == ~0ull ? 64 - number % 64 : 1;
 	return number <= last ? (int)number : -ENOSPC;
 }
 
@@ -275,22 +280,43 @@ static struct handle *add_new(struct handles *h, struct space *s, const char *na
 	return e;
 }
 
+static void set_number(struct handle *e, uint32_t number)
+{
+	e->number = number;
+	e->new = true;
+	set_base(e, NULL);
+}
+
 int handles_get(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last)
 {
+	return handles_get_fit(h, space, name, first, last, 0);
+}
+
+int handles_get_fit(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last,
+		    uint64_t unfit)
+{
 	struct handle *e = find(h, space, name);
+	bool fits = e && !is_unfit(e->number, unfit);
 	struct space *s;
 	int number;
 
-	if (e && e->number >= first && e->number <= last) {
+	if (fits && e->number >= first && e->number <= last) {
 		e->used = true;
 		return (int)e->number;
 	}
-	if (e)
+	if (fits)
 		return -ENOSPC;
 	s = get_space(h, space);
-	number = lowest_free(h, s, first, last);
-	if (number >= 0)
+	number = lowest_free(h, s, first, last, unfit);
+	if (number < 0)
+		return number;
+	if (!e) {
 		(void)add_new(h, s, name, (uint32_t)number);
+		return number;
+	}
+	set_number(e, (uint32_t)number);
+	e->used = h->changed = true;
+	mark_taken(s, (uint32_t)number); /* what it had is not free before the numbers are looked at again */
 	return number;
 }
 
@@ -305,8 +331,8 @@ void handles_put(struct handles *h, const char *space, const char *name, uint32_
 	e->used = true;
 	if (e->number == number)
 		return;
-	e->number = number;
-	e->new = h->changed = true;
+	set_number(e, number);
+	h->changed = true;
 	forget_taken(e->space);
 }
 

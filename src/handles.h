@@ -26,6 +26,9 @@ struct handles_base {
 /* The number of name in space; a new name takes the lowest number from first to last that nobody has. Somebody may have
  * had it before: see handles_each_new. -ENOSPC when there is none. Marks it used. */
 int handles_get(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last);
+/* The same, but none of the numbers whose bit, modulo 64, is set in unfit: a name that has one of them gets another. */
+int handles_get_fit(struct handles *h, const char *space, const char *name, uint32_t first, uint32_t last,
+		    uint64_t unfit);
 /* Gives name a number of the caller's choice, which others may have too. Marks it used. */
 void handles_put(struct handles *h, const char *space, const char *name, uint32_t number);
 /* Gives name the number of another one that is in the table and was not asked for, which is forgotten. Marks it used.

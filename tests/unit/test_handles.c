@@ -177,6 +177,42 @@ static void test_put(void **state)
 	handles_free(h);
 }
 
+/* Numbers that will not do are left to others. */
+static void test_fit(void **state)
+{
+	const uint64_t unfit = 0x0080008000800080u; /* 7, 23, 39.. */
+	struct handles *h = handles_new(), *next;
+	char name[16];
+
+	(void)state;
+	for (int i = 1; i <= 6; i++) {
+		snprintf(name, sizeof(name), "c%d", i);
+		assert_int_equal(handles_get_fit(h, "minor", name, 1, 200, unfit), i);
+	}
+	assert_int_equal(handles_get_fit(h, "minor", "a", 1, 200, unfit), 8);
+	assert_int_equal(handles_get(h, "minor", "b", 1, 200), 7);
+	handles_sweep(h); /* all were asked for */
+	assert_int_equal(handles_get_fit(h, "minor", "a", 1, 200, unfit), 8);
+	assert_int_equal(handles_get_fit(h, "minor", "b", 1, 200, 0), 7);
+	assert_int_equal(handles_get_fit(h, "minor", "b", 1, 200, unfit), 9);
+	assert_int_equal(handles_get(h, "minor", "b", 1, 200), 9);
+	next = handles_copy(h);
+	handles_free(h);
+	h = next;
+	assert_int_equal(handles_get(h, "minor", "c", 1, 200), 7);
+	for (int i = 0; i < 12; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		assert_int_equal(handles_get_fit(h, "minor", name, 1, 200, unfit), 10 + i);
+	}
+	for (int i = 0; i < 120; i++) { /* over words that are full but for those */
+		snprintf(name, sizeof(name), "e%d", i);
+		assert_int_equal(handles_get_fit(h, "minor", name, 1, 200, unfit) % 16 == 7, 0);
+	}
+	assert_int_equal(handles_get_fit(h, "minor", "last", 1, handles_find(h, "minor", "e119"), unfit), -ENOSPC);
+	assert_int_equal(handles_get(h, "minor", "last", 1, 200), 23);
+	handles_free(h);
+}
+
 static void test_survives_a_restart(void **state)
 {
 	char dir[] = "/tmp/test_handles.XXXXXX", path[64];
@@ -250,6 +286,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_given_back_is_free_at_once_if_it_is_new),
 		cmocka_unit_test(test_copy_is_independent),
 		cmocka_unit_test(test_put),
+		cmocka_unit_test(test_fit),
 		cmocka_unit_test(test_survives_a_restart),
 		cmocka_unit_test(test_a_file_with_numbers_that_cannot_be_is_damaged),
 	};
