@@ -144,8 +144,8 @@ static struct together all_together(const struct model_hook *h, const struct mod
 {
 	const struct model_class *of = c->rate_Bps ? c : rated_above(c);
 
-	if (h->type == POLICY_HTB)
-		return (struct together){c, c->ceil_Bps, c->ceil_pos, "ceil"};
+	if (h->type == POLICY_HTB) /* where it has none, that was told */
+		return (struct together){c->ceil_Bps ? c : NULL, c->ceil_Bps, c->ceil_pos, "ceil"};
 	return (struct together){of, of ? of->rate_Bps : 0, of ? of->rate_pos : c->pos, "rate"};
 }
 
@@ -254,6 +254,8 @@ static void check_ceil(struct checker *k, const struct model_hook *h, const stru
 		diag_note(k->d, h->pos, "the policy is used here");
 	}
 	if (c->ceil_Bps == c->rate_Bps || c->ceil_Bps <= c->parent->ceil_Bps) /* of a rate that is above: check_rate */
+		return;
+	if (!c->parent->ceil_Bps) /* told */
 		return;
 	diag_error(k->d, c->ceil_pos, "ceil-above-parent",
 		   "ceil %s of class \"%s\" is above the %s of \"%s\" around it", ceil, c->name,
