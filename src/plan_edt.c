@@ -94,17 +94,21 @@ static uint32_t log_of_buckets(uint32_t keys)
 }
 
 /* In the room for many small packets, large ones would wait for seconds where it is the htb that holds them back: fq
- * may drop before the horizon does, which counts as the leaf's. */
+ * may drop before the horizon does, which counts as the leaf's. Where keys may have no rate, those of the class around
+ * are what its packets wait for. */
 struct qdisc plan_paced_leaf(struct planner *p, const struct model_hook *m, const struct model_class *c,
 			     const struct qdisc_device *device)
 {
-	const struct model_per *per = &model_keyed(c)->per;
 	uint64_t all = 0, one = 0;
+	uint32_t keys = 0;
 	struct qdisc fq;
 
-	find_key_rates(p, m, per, &all, &one);
+	for (c = model_keyed(c); c; c = c->per.rate_Bps ? NULL : model_keyed(c->parent)) {
+		find_key_rates(p, m, &c->per, &all, &one);
+		keys = c->per.max > keys ? c->per.max : keys;
+	}
 	fq = fq_of(m, device, all, one, USUAL_PACKET);
-	fq.fq.buckets_log = log_of_buckets(per->max);
+	fq.fq.buckets_log = log_of_buckets(keys);
 	return fq;
 }
 
