@@ -10,6 +10,7 @@
 #define LIMIT_MAX      (1u << 20) /* packets; the memory of a fq that holds them all */
 #define BUCKETS_LOG    15         /* trees of flows, of 8 bytes each; there is one fq for all */
 #define LEAF_LOG_MIN   10         /* one of many; a tree a key */
+#define LEAF_FLOW_MIN  16         /* a flow that the htb holds back keeps so many waiting */
 #define ORPHAN_MASK    0xfffffu   /* so many hashes of flows without a socket: forwarded ones */
 #define NS_PER_S       1000000000u
 
@@ -95,19 +96,26 @@ static uint32_t log_of_buckets(uint32_t keys)
 
 /* In the room for many small packets, large ones would wait for seconds where it is the htb that holds them back: fq
  * may drop before the horizon does, which counts as the leaf's. Where keys may have no rate, those of the class around
- * are what its packets wait for. */
+ * are what its packets wait for, or there is only the ceil. */
 struct qdisc plan_paced_leaf(struct planner *p, const struct model_hook *m, const struct model_class *c,
 			     const struct qdisc_device *device)
 {
+	const struct model_class *keyed = model_keyed(c);
 	uint64_t all = 0, one = 0;
 	uint32_t keys = 0;
 	struct qdisc fq;
 
-	for (c = model_keyed(c); c; c = c->per.rate_Bps ? NULL : model_keyed(c->parent)) {
-		find_key_rates(p, m, &c->per, &all, &one);
-		keys = c->per.max > keys ? c->per.max : keys;
+	while (keyed) {
+		find_key_rates(p, m, &keyed->per, &all, &one);
+		keys = keyed->per.max > keys ? keyed->per.max : keys;
+		if (keyed->per.rate_Bps)
+			break;
+		keyed = model_keyed(keyed->parent);
 	}
+	if (!keyed)
+		one = c->ceil_Bps > one ? c->ceil_Bps : one;
 	fq = fq_of(m, device, all, one, USUAL_PACKET);
+	fq.fq.flow_limit = packets_in(one, m->horizon_ns, USUAL_PACKET, LEAF_FLOW_MIN);
 	fq.fq.buckets_log = log_of_buckets(keys);
 	return fq;
 }
