@@ -32,7 +32,12 @@ cat >"$dir/a/qosd.yaml" <<-'END'
 	    default: rest
 	    ecn: off
 	    classes:
-	      - name: homes
+	      - {name: spare1, rate: 8kbit, match: [{dport: 60001}]}
+	      - {name: spare2, rate: 8kbit, match: [{dport: 60002}]}
+	      - {name: spare3, rate: 8kbit, match: [{dport: 60003}]}
+	      - {name: spare4, rate: 8kbit, match: [{dport: 60004}]}
+	      - {name: spare5, rate: 8kbit, match: [{dport: 60005}]}
+	      - name: homes # would be class 5100:7, of which fq before Linux 6.8 holds nothing up
 	        rate: 6mbit
 	        ceil: 10mbit
 	        burst: 200ms
