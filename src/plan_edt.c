@@ -117,6 +117,8 @@ struct qdisc plan_paced_leaf(struct planner *p, const struct model_hook *m, cons
 	fq = fq_of(m, device, all, one, USUAL_PACKET);
 	fq.fq.flow_limit = packets_in(one, m->horizon_ns, USUAL_PACKET, LEAF_FLOW_MIN);
 	fq.fq.buckets_log = log_of_buckets(keys);
+	if (m->ecn_ns) /* from the time on at which the packet was to depart: what the htb makes it wait */
+		fq.fq.ce_threshold_us = (uint32_t)((m->ecn_ns + 999) / 1000);
 	return fq;
 }
 

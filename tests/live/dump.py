@@ -18,7 +18,7 @@ TCA_KIND, TCA_OPTIONS, TCA_HTB_INIT, TCA_BPF_ACT, TCA_BPF_ID = 1, 2, 2, 1, 11
 TCA_ACT_KIND, TCA_ACT_OPTIONS, TCA_MIRRED_PARMS, TCA_POLICE_PARMS, TCA_POLICE_TM, TCA_ACT_TAB = 1, 2, 2, 1, 6, 1
 TCA_COUNTERS = (3, 4, 5, 7)  # STATS, XSTATS, RATE, STATS2
 IFLA_IFNAME, IFLA_TXQLEN, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NUM_TX_QUEUES = 3, 13, 18, 20, 31
-MEASURED = ("stats", "clock", "events", "sets_learned", "sets_written", "sets_prefixes")
+MEASURED = ("stats", "clock", "events", "sets_learned", "sets_written", "sets_prefixes", "keys")
 SYS_BPF = 321
 libc = ctypes.CDLL(None, use_errno=True)
 rtnetlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)

@@ -21,6 +21,7 @@ fi
 at box tc qdisc delete dev w1 root
 ip -n "$prefix-box" link delete probe
 at box tc qdisc add dev w1 root fq_codel 2>/dev/null && aqm=yes && at box tc qdisc delete dev w1 root
+at box tc qdisc add dev w1 root fq 2>/dev/null && fq=yes && at box tc qdisc delete dev w1 root
 # Software emulation is slow: some of the steps, not all.
 every=1
 is_emulated && every=40
@@ -47,6 +48,12 @@ leaf() # KIND PARAMETERS ELSE-KIND PARAMETERS
 	else
 		echo "leaf: {qdisc: $3${4:+, $4}}"
 	fi
+}
+
+# A rate for each address, where the kernel has what that takes.
+per() # KEY RATE
+{
+	[ -z "${fq:-}" ] || echo ", per: {key: $1, rate: $2, max: 64}"
 }
 
 # The other policy, and where the two are; w1 has it in one direction or the other.
@@ -104,14 +111,15 @@ first()
 		        classes:
 		          - {name: old-a, rate: 50%, match: [{proto: tcp}]}
 		          - {name: old-b, rate: 50%, match: [{all: true}]}
-		      - {name: guests, rate: 4mbit, ceil: 50%, match: [{local: "@guests"}]}
+		      - {name: guests, rate: 4mbit, ceil: 50%, match: [{local: "@guests"}]$(per local 1mbit)}
 		      - {name: rest, rate: 5mbit, ceil: 100%}
 		$(line_and_interfaces 'egress: {policy: line}')
 	END
 }
 
 # Of the first: voice and staff changed in place, servers without children, guests with some, calls moved below them, video with
-# another kind of leaf, old gone, new there, another default, other sets; and w1's other direction.
+# another kind of leaf, rates for the addresses of servers and none for those of guests, old gone, new there, another default, other
+# sets; and w1's other direction.
 second()
 {
 	cat <<-END
@@ -127,7 +135,7 @@ second()
 		    default: new
 		    classes:
 		      - {name: voice, rate: 3mbit, ceil: 4mbit, burst: 10kb, leaf: {qdisc: pfifo, limit: 60}, match: [{dscp: ef}]}
-		      - {name: servers, rate: 8mbit, ceil: 100%, prio: 2, match: [{local: "@servers"}]}
+		      - {name: servers, rate: 8mbit, ceil: 100%, prio: 2, match: [{local: "@servers"}]$(per remote 4mbit)}
 		      - name: staff
 		        rate: 12mbit
 		        ceil: 90%

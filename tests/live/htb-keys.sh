@@ -157,6 +157,29 @@ for _ in 1 2 3; do
 done
 check "two that may have more than their class share it" two_in_two
 
+# What the tree makes them wait is marked, too, so that they keep fewer packets on the way.
+mean_rtt()
+{
+	jq -s '[.[].end.streams[0].sender.mean_rtt] | max' "$dir/out.1" "$dir/out.2"
+}
+marks_shorten()
+{
+	local without with
+	without=$(mean_rtt)
+	sed -i 's/ecn: off/ecn: 5ms/' "$dir/a/qosd.yaml"
+	ctl a reload || return
+	at world sysctl -qw net.ipv4.tcp_ecn=1
+	at homes sysctl -qw net.ipv4.tcp_ecn=1
+	send_all "world 10.1.0.1 homes 10.7.0.4" "world 10.1.0.3 homes 10.7.0.4"
+	with=$(mean_rtt)
+	at world sysctl -qw net.ipv4.tcp_ecn=2
+	sed -i 's/ecn: 5ms/ecn: off/' "$dir/a/qosd.yaml"
+	ctl a reload || return
+	echo "mean round trip $without us, with ecn $with us; kbit/s $(cat "$dir"/kbit.{1,2} | tr '\n' ' ')"
+	between $(($(cat "$dir/kbit.1") + $(cat "$dir/kbit.2"))) 1800 2000 && [ "$with" -gt 0 ] && [ "$with" -lt $((without / 2)) ]
+}
+check "with ecn, at less than half the round trip" marks_shorten
+
 # ---- beside them ----
 
 # Twice what 10.7.0.1 may have. Not by at: what is killed would be its subshell.
