@@ -374,9 +374,8 @@ static bool is_kept(const struct history *h, uint32_t number)
 	return number == h->current || (h->pending.pending && number == h->pending.back_to);
 }
 
-/* The oldest goes, but never the one in force, nor the one that a pending change goes back to. False: there is no
- * other.
- */
+/* The oldest goes, but never the one in force, nor the one that a pending change goes back to. False: there is
+ * no other. */
 static bool forget_oldest(struct history *h)
 {
 	char path[PATH_MAX];

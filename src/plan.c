@@ -470,10 +470,8 @@ static void want_class_conf(struct planner *p, const struct plan_hook *h, const 
 		conf.kind = QOSD_KIND_HTB;
 		conf.classid = plan_htb_classid(h, pc);
 		conf.queue = plan_htb_queue(h, pc);
-		if (c->per.key) {
-			conf.burst_ns = h->hook->horizon_ns;
+		if (c->per.key)
 			conf.ecn_ns = (uint32_t)h->hook->ecn_ns;
-		}
 	} else if (h->engine == ENGINE_TC) {
 		/* What nothing polices must not end at the default's filter: the program keeps PASS from the filters
 		 * behind. */

@@ -68,16 +68,12 @@ static void find_rates(struct planner *p, const struct model_hook *m, const stru
 		find_rates(p, m, c->children[i], all, one);
 }
 
-/* What departs within the horizon at these rates has room. A stamp beyond fq's horizon is none of ours: sent then, not
- * dropped. */
-static struct qdisc fq_of(const struct model_hook *m, const struct qdisc_device *device, uint64_t all, uint64_t one,
-			  uint32_t size)
+/* All but how long it is. A stamp beyond fq's horizon is none of ours: sent then, not dropped. */
+static struct qdisc fq_of(const struct model_hook *m, const struct qdisc_device *device)
 {
 	struct qdisc q;
 
 	qdisc_defaults(&q, QDISC_FQ, device);
-	q.fq.limit = packets_in(all, m->horizon_ns, size, LIMIT_MIN);
-	q.fq.flow_limit = packets_in(one, m->horizon_ns, size, FLOW_LIMIT_MIN);
 	q.fq.buckets_log = BUCKETS_LOG;
 	q.fq.orphan_mask = ORPHAN_MASK;
 	q.fq.horizon_us = (uint32_t)((m->horizon_ns + 999) / 1000);
@@ -114,7 +110,8 @@ struct qdisc plan_paced_leaf(struct planner *p, const struct model_hook *m, cons
 	}
 	if (!keyed)
 		one = c->ceil_Bps > one ? c->ceil_Bps : one;
-	fq = fq_of(m, device, all, one, USUAL_PACKET);
+	fq = fq_of(m, device);
+	fq.fq.limit = packets_in(all, m->horizon_ns, USUAL_PACKET, LIMIT_MIN);
 	fq.fq.flow_limit = packets_in(one, m->horizon_ns, USUAL_PACKET, LEAF_FLOW_MIN);
 	fq.fq.buckets_log = log_of_buckets(keys);
 	if (m->ecn_ns) /* from the time on at which the packet was to depart: what the htb makes it wait */
@@ -137,12 +134,14 @@ void plan_edt(struct planner *p, const struct plan_hook *h, const struct link *d
 {
 	const struct qdisc_device device = {dev->mtu + (plan_has_ethernet_header(dev) ? PLAN_ETHERNET_HEADER : 0),
 					    dev->txqlen};
+	const uint64_t horizon_ns = h->hook->horizon_ns;
+	struct qdisc fq = fq_of(h->hook, &device);
 	uint64_t all = 0, one = 0;
-	struct qdisc fq;
 
 	find_rates(p, h->hook, h->hook->root, &all, &one);
 	/* Small packets, so that it is always the program's horizon that drops, which counts it, and never fq. */
-	fq = fq_of(h->hook, &device, all, one, SMALL_PACKET);
+	fq.fq.limit = packets_in(all, horizon_ns, SMALL_PACKET, LIMIT_MIN);
+	fq.fq.flow_limit = packets_in(one, horizon_ns, SMALL_PACKET, FLOW_LIMIT_MIN);
 	if (dev->tx_queues <= 1 || dev->tx_queues > KOBJ_SHARDS_MAX || !p->in->has_leaf[QDISC_MQ]) {
 		want_qdisc(p, h, KOBJ_QDISC, dev, TC_H_ROOT, KOBJ_ROOT_HANDLE)->q = fq;
 		return;

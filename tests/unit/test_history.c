@@ -635,7 +635,6 @@ static void test_cannot_add(void **state)
 	history_close(h);
 }
 
-/* One that was gone back from, and came again, while the disk took neither. */
 #define TEXT_SIZE 12000
 
 /* On a disk that has room for a few such texts: 0, or the line that was not as it should be. */
@@ -689,6 +688,7 @@ static void test_old_ones_give_way_on_a_full_disk(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* One that was gone back from, and came again, while the disk took neither. */
 static void test_unwritten_comes_again(void **state)
 {
 	struct history *h = open_history();
