@@ -2,8 +2,7 @@
  *
  * rr udp|tcp ADDRESS PORT SECONDS: sends 16 bytes, waits until they come back, and so on. Prints how many round trips a
  * second there were, and their 50th and 99th percentile in microseconds. rr serve PORT: the other end of both. With -s
- * first, that end looks again and again instead of sleeping until something comes; the serving one sleeps after a
- * moment without anything.
+ * first, that end looks again and again, and sleeps only after a moment in which nothing came.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -24,8 +23,7 @@
 
 #define TRIPS_MAX 4000000
 #define SIZE      16
-
-#define AWAKE_NS 2000000
+#define AWAKE_NS  2000000 /* so long it looks again before it sleeps */
 
 static bool spins;
 
