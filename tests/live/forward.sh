@@ -29,7 +29,8 @@ container 2
 # ---- who talks to whom ----
 
 cat >"$dir/echo.py" <<-'END'
-	# Answers on port 7; for each line of standard input, which is addresses, a line says what came of asking them: ok, or why not.
+	# Answers on port 7; for each line of standard input, a word and addresses, a line says the word and what came of asking them: ok, or
+	# why not.
 	import select, socket, sys, threading
 
 	PORT = 7
@@ -78,10 +79,11 @@ cat >"$dir/echo.py" <<-'END'
 
 	threading.Thread(target=serve, daemon=True).start()
 	for line in sys.stdin:
+	    word, *addresses = line.split()
 	    said = "ok"
-	    for address in line.split():
+	    for address in addresses:
 	        said = ask(address) if said == "ok" else said
-	    print(said, flush=True)
+	    print(word, said, flush=True)
 END
 
 # One process for all that a namespace says and answers, as to start one takes long where it is emulated.
@@ -94,7 +96,7 @@ talker() # NS
 	ask_by[$1]=$ask
 	said_by[$1]=$said
 	at "$1" python3 "$dir/echo.py" <"$dir/ask-$1" >"$dir/said-$1" 2>"$dir/echo-$1.log" &
-	within 60 listening "$1" -t "sport = :7" || cat "$dir/echo-$1.log"
+	within 60 listening "$1" -t "sport = :7" || { cat "$dir/echo-$1.log"; return 1; }
 }
 for ns in out c1 c2 cap; do
 	talker "$ns"
@@ -102,11 +104,13 @@ done
 
 talk() # NS ADDRESS..: TCP, UDP and ICMP
 {
-	local ns=$1 a said
+	local ns=$1 a word=$RANDOM$RANDOM of said
 	shift
-	echo "$@" >&"${ask_by[$ns]}"
-	read -r -t 60 said <&"${said_by[$ns]}" || said="nothing was said within a minute"
-	[ "$said" = ok ] || { echo "$said"; return 1; }
+	echo "$word" "$@" >&"${ask_by[$ns]}"
+	while read -r -t 60 of said <&"${said_by[$ns]}" && [ "$of" != "$word" ]; do
+		said= # of an earlier question, whose answer came too late
+	done
+	[ "$said" = ok ] || { echo "${said:-nothing was said within a minute}"; return 1; }
 	for a in "$@"; do
 		at "$ns" ping -n -q -c 2 -i 0.2 -W 5 "$a" || return
 	done
@@ -712,7 +716,7 @@ over_netkit() # MODE NUMBER
 	address "k$2" eth0 "10.88.$2.2/24" "fd00:88:$2::2/64"
 	ip -n "$prefix-k$2" route add default via "10.88.$2.1"
 	ip -n "$prefix-k$2" -6 route add default via "fd00:88:$2::1"
-	talker "k$2"
+	talker "k$2" || return
 	ip -n "$prefix-out" route replace 10.88.0.0/16 via 10.0.0.1
 	ip -n "$prefix-out" -6 route replace fd00:88::/32 via fd00:9::1
 	cat >"$dir/q/qosd.yaml" <<-END

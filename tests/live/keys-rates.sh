@@ -58,27 +58,6 @@ check "qosd starts" equal $? 0
 
 # ---- everybody his own ----
 
-# TCP to all ten at once, ten seconds behind the first three; $dir/kbit.N says what each got.
-send_all()
-{
-	local i clients=() servers=()
-	for i in {1..10}; do
-		at homes timeout 100 iperf3 -s -1 -B "10.7.0.$i" >/dev/null 2>&1 &
-		servers+=($!)
-	done
-	for i in {1..10}; do
-		within 30 listening homes -t "src 10.7.0.$i sport = :5201" >/dev/null
-		at world timeout 60 iperf3 -c "10.7.0.$i" -O 3 -t 10 -J >"$dir/out.$i" 2>/dev/null &
-		clients+=($!)
-	done
-	wait "${clients[@]}"
-	kill "${servers[@]}" 2>/dev/null
-	wait "${servers[@]}" 2>/dev/null
-	for i in {1..10}; do
-		jq -r '.end.sum_received.bits_per_second // 0 | . / 1000 | round' "$dir/out.$i" >"$dir/kbit.$i"
-	done
-}
-
 has_own_rate() # N
 {
 	between "$(cat "$dir/kbit.$1")" $((rates[$1 - 1] * least)) $((rates[$1 - 1] * most))
@@ -93,7 +72,7 @@ all_have_their_rates()
 }
 
 for _ in 1 2 3; do
-	send_all
+	tcp_all "world 10.1.0.1 homes 10.7.0."{1..10}
 	echo "# kbit/s of ${rates[*]} Mbit/s: $(cat "$dir"/kbit.{1..10} | tr '\n' ' ')"
 	all_have_their_rates >/dev/null && break
 done
@@ -127,34 +106,19 @@ everybody()
 	END
 }
 
-# Three times what it may have, to a home of 100 kbit/s. Not by at: what is killed would be its subshell.
-fill()
-{
-	timeout 60 nsenter --net="/run/netns/$prefix-world" python3 - <<-'END' &
-		import socket, time
-		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-		while True:
-		    s.sendto(bytes(1400), ("10.8.255.1", 9))
-		    time.sleep(0.035)
-	END
-	filling=$!
-}
-
 p99_us()
 {
-	at world ping -n -c 400 -i 0.005 -w 40 10.7.0.11 | sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | sort -n |
-		awk '{ v[NR] = $1 * 1000 } END { printf "%d\n", v[int(NR * 0.99)] }'
+	rtt_us world 10.7.0.11 400 0.005 99
 }
 
 # Sets idle and full.
 measure_beside_full()
 {
 	idle=$(p99_us)
-	fill
+	udp_pour world 10.8.255.1 9 1400 0.035 # three times what it may have, to a home of 100 kbit/s
 	sleep 1.5
 	full=$(p99_us)
-	kill "$filling" 2>/dev/null
-	wait "$filling" 2>/dev/null
+	end_pour
 	echo "# p99 of the round trip: $idle us idle, $full us beside a full queue"
 }
 

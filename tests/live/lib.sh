@@ -457,6 +457,60 @@ udp_send() # NS ADDRESS PORT N SIZE [SECONDS-BETWEEN]
 	END
 }
 
+# The same, one each so many seconds, in the background until end_pour, and for a minute at most. Not by at: what is killed would be
+# its subshell.
+udp_pour() # NS ADDRESS PORT SIZE SECONDS-BETWEEN
+{
+	timeout 60 nsenter --net="/run/netns/$prefix-$1" python3 - "${@:2}" <<-'END' &
+		import socket, sys, time
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		while True:
+		    s.sendto(bytes(int(sys.argv[3])), (sys.argv[1], int(sys.argv[2])))
+		    time.sleep(float(sys.argv[4]))
+	END
+	pouring=$!
+}
+
+end_pour()
+{
+	kill "$pouring" 2>/dev/null
+	wait "$pouring" 2>/dev/null
+}
+
+# So many of a hundred pings come back within what it prints.
+rtt_us() # NS ADDRESS PINGS SECONDS-BETWEEN PERCENT
+{
+	at "$1" ping -n -c "$3" -i "$4" -w 40 "$2" | sed -n 's/.*time=\([0-9.]*\) ms/\1/p' | sort -n |
+		awk -v percent="$5" '{ v[NR] = $1 * 1000 } END { printf "%d\n", v[int(NR * percent / 100)] }'
+}
+
+# TCP of all at once, "FROM-NS ADDRESS TO-NS ADDRESS", ten seconds behind the first three; $dir/kbit.N says what the Nth got, and
+# $dir/out.N is iperf3's. Written in small pieces, as what is counted is whole ones.
+tcp_all() # FLOW..
+{
+	local flow clients=() servers=() n=0 f
+	for flow; do
+		read -ra f <<<"$flow"
+		n=$((n + 1))
+		at "${f[2]}" timeout 100 iperf3 -s -1 -B "${f[3]}" -p $((5201 + n)) >/dev/null 2>&1 &
+		servers+=($!)
+	done
+	n=0
+	for flow; do
+		read -ra f <<<"$flow"
+		n=$((n + 1))
+		within 30 listening "${f[2]}" -t "src ${f[3]} sport = :$((5201 + n))" >/dev/null
+		at "${f[0]}" timeout 60 iperf3 -c "${f[3]}" -B "${f[1]}" -p $((5201 + n)) -l 4K -O 3 -t 10 -J >"$dir/out.$n" 2>/dev/null &
+		clients+=($!)
+	done
+	wait "${clients[@]}"
+	kill "${servers[@]}" 2>/dev/null
+	wait "${servers[@]}" 2>/dev/null
+	for ((n = 1; n <= $#; n++)); do
+		jq -r '.end.sum_received.bits_per_second // 0 | . / 1000 | round' "$dir/out.$n" >"$dir/kbit.$n"
+	done
+}
+
 # Frames straight out of an interface, one for each word: ip=SOURCE, arp=SENDER, nd=TARGET (a neighbour advertisement); with
 # vlan=ID/ in front of it, once or twice, tagged.
 frame_send() # NS IFNAME WORD..
