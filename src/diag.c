@@ -261,8 +261,9 @@ static bool find_line(const struct source *s, uint32_t line, const char **start,
 	p = s->text + s->marks.v[(line - 1) / LINES_PER_MARK];
 	for (uint32_t skip = (line - 1) % LINES_PER_MARK; skip; skip--) {
 		p = memchr(p, '\n', (size_t)(end - p));
-		if (!p++)
+		if (!p)
 			return false;
+		p++;
 	}
 	eol = memchr(p, '\n', (size_t)(end - p));
 	*start = p;
